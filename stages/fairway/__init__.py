@@ -1,0 +1,1 @@
+"""Fairway's library: everything with an `if` worth testing, as functions of values."""

@@ -1,0 +1,154 @@
+"""What every stage shares: its spec, one-line errors, atomic outputs and progress lines.
+
+Standard library only (tqdm on a terminal), so that importing it costs nothing.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EXIT_BAD_INPUT = 2
+
+
+class StageError(Exception):
+    """Bad input, said in one line: the file or key, the value found, what was expected."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a job depends on beside its input files: settings, and the hash of its code.
+
+    `sha256` is the hash of the spec file; a stage writes it into its outputs, and aggregation
+    refuses outputs that carry another one than the current.
+    """
+
+    settings: dict[str, Any]
+    sha256: str
+
+
+def read_spec(path: Path) -> Spec:
+    """Read a spec file `{"code": ..., "settings": {...}}`.
+
+    Raises StageError if the file is missing or is not a spec.
+    """
+    value, content = _read_json_bytes(path)
+    if not isinstance(value, dict) or not isinstance(value.get("settings"), dict):
+        raise StageError(f"{path}: not a spec; expected an object with `settings`")
+    return Spec(value["settings"], hashlib.sha256(content).hexdigest())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; StageError in one line if it is missing or damaged."""
+    return _read_json_bytes(path)[0]
+
+
+def _read_json_bytes(path: Path) -> tuple[Any, bytes]:
+    content = require_file(path).read_bytes()
+    try:
+        return json.loads(content), content
+    except ValueError as error:
+        raise StageError(f"{path}: not valid JSON ({error})") from None
+
+
+def require_file(path: Path) -> Path:
+    """Return `path` if it is a file, else raise StageError."""
+    path = Path(path)
+    if not path.is_file():
+        raise StageError(f"{path}: no such file")
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's content, read in pieces."""
+    with require_file(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_output(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in `path`'s folder; on success it is synced and renamed to `path`.
+
+    On any exception the temporary file is removed and `path` is left as it was. The temporary
+    name keeps the suffix, since some writers (numpy) append one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, atomically, keys in their given order."""
+    with atomic_output(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage's `main`; bad input and a full disk become one line on stderr and exit 2."""
+    try:
+        main()
+    except StageError as error:
+        message = str(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        message = f"{error.filename or 'output'}: cannot write: {error.strerror}"
+    else:
+        return
+    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
+    sys.exit(EXIT_BAD_INPUT)
+
+
+class Progress:
+    """A progress bar on a terminal; one line per interval in a log, with speed and time left.
+
+    total: number of units of work; unit: their name; interval: seconds between log lines.
+    """
+
+    def __init__(self, total: int, unit: str, interval: float = 10.0) -> None:
+        self.total, self.unit, self.interval = total, unit, interval
+        self.done = 0
+        self.start = self.last = time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, unit=f" {unit}", unit_scale=True)
+
+    def update(self, count: int, note: str = "") -> None:
+        """Add `count` finished units; `note` is shown behind the figures."""
+        self.done += count
+        if self.bar is not None:
+            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(count)
+            return
+        now = time.monotonic()
+        if now - self.last >= self.interval or self.done >= self.total:
+            self.last = now
+            speed = self.done / max(now - self.start, 1e-9)
+            left = (self.total - self.done) / max(speed, 1e-9)
+            print(
+                f"{self.done:,}/{self.total:,} {self.unit}, {speed:,.0f} {self.unit}/s, "
+                f"{left:.0f} s left {note}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self) -> None:
+        """End the bar's line on a terminal."""
+        if self.bar is not None:
+            self.bar.close()
