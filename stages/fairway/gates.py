@@ -1,4 +1,4 @@
-"""Gates that mix the neural model with the n-gram cache's first match, order by order from the top.
+"""Gates that mix the neural model with the first match of an n-gram cache, from the top order.
 
     p(v) = (1 − α)·p_model(v) + α·p_ngram(v),   p_ngram(v) = min(hits(v), total) / total
 
@@ -90,7 +90,7 @@ def match_gate(settings: dict[str, Any], max_order: int, hashed: bool) -> MatchG
         raise StageError(
             f"gate kind: {kind!r}; a cache with matches takes fixed, entropy or order_adaptive"
         )
-    if not (0.0 <= low < 1.0 and 0.0 <= span and low + span < 1.0):
+    if not (0.0 <= low < 1.0 and span >= 0.0 and low + span < 1.0):
         raise StageError(f"gate {kind}: alpha from {low} to {low + span}; expected within [0, 1)")
     return MatchGate(low, span, slope, thresholds, floor)
 

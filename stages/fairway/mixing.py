@@ -1,0 +1,113 @@
+"""Mix a row's score and count shards, rank after rank, into sums of nats and bytes.
+
+A gate may carry state (the empirical-Bayes gate learns as it goes), so ranks are mixed in order
+of their targets; the result does not depend on how many there are.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fairway.gates import match_gate
+from fairway.scores import Scores
+from fairway.stage import StageError
+from fairway.sums import RankSum, Sums
+
+Mixer = Callable[[Scores, Any], Iterator[np.ndarray]]
+"""Takes one rank's scores and counts, yields the nats of its targets in order, in pieces."""
+
+
+def row_mixer(gate: dict[str, Any] | None, cache: dict[str, Any] | None) -> Mixer:
+    """The mixer of a row from the settings of its gate and cache, both None for neural alone.
+
+    Raises StageError if one is given without the other or they do not fit each other.
+    """
+    if (gate is None) != (cache is None):
+        raise StageError(f"row: gate {gate}, cache {cache}; expected both or neither")
+    if gate is None:
+        return _mix_neural
+    match = match_gate(gate, cache["max_order"], hashed=cache["kind"] == "hashed")
+
+    def mix_matches(scores: Scores, counts: Any) -> Iterator[np.ndarray]:
+        yield match.nats(scores.nll, scores.entropy, counts.order, counts.hits, counts.total)
+
+    return mix_matches
+
+
+def _mix_neural(scores: Scores, counts: None) -> Iterator[np.ndarray]:
+    yield scores.nll.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class RankShard:
+    """One rank's scores and, for a row with a cache, its counts; name: for messages."""
+
+    name: str
+    scores: Scores
+    counts: Any = None
+
+    @property
+    def provenance(self) -> tuple[str, str, str | None]:
+        """Hashes that all ranks of a row must share: spec, artifact, spec of the counts."""
+        counts_spec = None if self.counts is None else self.counts.spec
+        return self.scores.spec, self.scores.artifact_sha256, counts_spec
+
+
+def mix_row(
+    mixer: Mixer,
+    shards: Iterable[RankShard],
+    target_bytes: np.ndarray,
+    row: str,
+    seed: int,
+    spec: str,
+) -> Sums:
+    """Mix all ranks of a row and seed, in order; state is carried from one to the next.
+
+    shards: of rank 0, 1, …, loaded one at a time; target_bytes: (targets,), bytes of targets
+    1…N; spec: hash of the mixing's own spec.
+    Raises StageError unless the shards cover targets 1…N exactly once, the counts cover the same
+    targets as the scores, and all ranks come from one artifact and one spec.
+    """
+    begin = time.perf_counter()
+    parts, first, next_target = [], None, 1
+    for rank, shard in enumerate(shards):
+        start = time.perf_counter()
+        first = first or shard
+        _check_shard(shard, first, next_target)
+        nats = math.fsum(float(piece.sum()) for piece in mixer(shard.scores, shard.counts))
+        targets = len(shard.scores.nll)
+        span = target_bytes[next_target - 1 : next_target - 1 + targets]
+        size, seconds = int(span.sum(dtype=np.int64)), round(time.perf_counter() - start, 3)
+        parts.append(RankSum(row, seed, rank, next_target, targets, nats, size, seconds))
+        next_target += targets
+    if first is None or next_target != len(target_bytes) + 1:
+        raise StageError(
+            f"scores end at target {next_target - 1}; "
+            f"the validation text has {len(target_bytes)} targets"
+        )
+    scores_spec, artifact, counts_spec = first.provenance
+    seconds = round(time.perf_counter() - begin, 3)
+    return Sums(spec, scores_spec, counts_spec, artifact, seconds, tuple(parts))
+
+
+def _check_shard(shard: RankShard, first: RankShard, next_target: int) -> None:
+    targets = len(shard.scores.nll)
+    if shard.scores.first_target != next_target or targets == 0:
+        raise StageError(
+            f"{shard.name}: {targets} targets from target {shard.scores.first_target}; "
+            f"expected to go on from target {next_target}"
+        )
+    counts = shard.counts
+    if counts is not None and (counts.first_target, counts.targets) != (next_target, targets):
+        raise StageError(
+            f"{shard.name}: scores of {targets} targets from {next_target}, counts of "
+            f"{counts.targets} from {counts.first_target}; expected the same targets"
+        )
+    named = ("scores' spec", "artifact_sha256", "counts' spec")
+    for what, value, wanted in zip(named, shard.provenance, first.provenance, strict=True):
+        if value != wanted:
+            raise StageError(f"{shard.name}: {what} {value}; {first.name} has {wanted}")
