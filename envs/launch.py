@@ -1,0 +1,98 @@
+"""Run Snakemake on results/summary.csv, or on the targets given, and print the table.
+
+    .venv/bin/python envs/launch.py [snakemake arguments]
+
+One run at a time in a working directory: a second one waits. A lock that a killed Snakemake left
+behind is removed once no process of that run is left; while one is, this stops and names it.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+from snakemake.cli import get_argument_parser
+
+ROOT = Path(__file__).resolve().parent.parent
+SUMMARY = "results/summary.csv"
+CONFIG_FLAGS = ("--configfile", "--configfiles")
+NO_TABLE = ("dryrun", "unlock", "lint", "list_rules", "dag", "rulegraph", "summary", "report")
+
+
+def split_targets(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Separate words that --configfile would swallow although they name no configuration file.
+
+    Returns (arguments without those words, those words): `--configfile x.yaml estimate` asks for
+    the target `estimate`.
+    """
+    kept: list[str] = []
+    targets: list[str] = []
+    in_config = False
+    for word in arguments:
+        if word.startswith("-"):
+            in_config = word in CONFIG_FLAGS
+        elif in_config and not word.endswith((".yaml", ".yml", ".json")):
+            targets.append(word)
+            continue
+        kept.append(word)
+    return kept, targets
+
+
+def processes_at_work(directory: Path) -> list[str]:
+    """Snakemake processes and stages, other than this one, whose working directory is this."""
+    found = []
+    for process in psutil.process_iter(["pid", "cwd", "cmdline"]):
+        words = process.info["cmdline"] or []
+        is_ours = any("snakemake" in word or "stages/" in word for word in words[:3])
+        if process.pid != os.getpid() and process.info["cwd"] == str(directory) and is_ours:
+            found.append(f"pid {process.pid} ({' '.join(words[:3])})")
+    return found
+
+
+def remove_stale_lock(directory: Path, command: list[str]) -> None:
+    """Unlock after a killed run; exits with one line while its processes are still at work."""
+    locks = directory / ".snakemake" / "locks"
+    if not (locks.is_dir() and any(locks.iterdir())):
+        return
+    alive = processes_at_work(directory)
+    if alive:
+        sys.exit(f"error: {directory} is in use by {alive[0]}; wait for it or stop it, then retry")
+    print("removing the lock that an interrupted run left behind", file=sys.stderr)
+    subprocess.run([*command, "--unlock"], check=True, capture_output=True)
+
+
+def print_table(directory: Path) -> None:
+    """Print the ablation table of the finished run."""
+    table = directory / "results" / "ablation.md"
+    if table.is_file():
+        print("\n" + table.read_text(), end="")
+
+
+def main() -> None:
+    arguments, targets = split_targets(sys.argv[1:])
+    parsed = get_argument_parser().parse_args(arguments)
+    directory = Path(parsed.directory or ".").resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (parsed.targets or targets):
+        targets = [SUMMARY]
+    if not parsed.cores:
+        arguments = ["--cores", "all", *arguments]
+    os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    with (directory / ".fairway.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another run is at work in {directory}; waiting for it", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        remove_stale_lock(directory, command)
+        code = subprocess.run([*command, "--", *targets] if targets else command).returncode
+        if code == 0 and not any(getattr(parsed, name, None) for name in NO_TABLE):
+            print_table(directory)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Turn all rows' sums, audits, ledgers and timings into the tables.
+
+    python stages/aggregate_seeds.py --spec results/specs/aggregate_seeds.json \\
+        --results results --summary results/summary.csv --seeds results/seeds.csv \\
+        --ablation results/ablation.csv --ladder results/ablation.md --budget results/budget.csv
+
+Reads, under --results, the files of the spec's rows and seeds, and nothing else. Writes the
+summary (a line per row), the raw values (a line per row and seed), the ablation ladder as CSV and
+Markdown, and the seconds of every step against the contest's limits.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from fairway.aggregation import (
+    ablation_markdown,
+    ablation_table,
+    budget_table,
+    seeds_table,
+    summary_table,
+)
+from fairway.stage import atomic_output, read_spec, run
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, atomically."""
+    with atomic_output(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for flag in ("spec", "results", "seeds", "ablation", "ladder", "budget", "summary"):
+        parser.add_argument(f"--{flag}", type=Path, required=True)
+    args = parser.parse_args()
+    settings = read_spec(args.spec).settings
+    seeds = seeds_table(args.results, settings)
+    summary = summary_table(seeds, settings["limits"])
+    write_csv(args.seeds, seeds)
+    write_csv(args.ablation, ablation_table(summary))
+    write_csv(args.budget, budget_table(seeds, settings["limits"]))
+    with atomic_output(args.ladder) as temporary:
+        temporary.write_text(ablation_markdown(summary, settings["seeds"]))
+    write_csv(args.summary, summary)
+
+
+if __name__ == "__main__":
+    run(main)

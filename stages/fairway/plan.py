@@ -1,0 +1,74 @@
+"""What the configuration asks for: which models, caches and rows, where their files lie, and
+what their jobs need. Used by the Snakefile only, so that it holds wiring and nothing else.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from fairway.config import NONE, resolve_config
+from fairway.specs import SpecWriter
+
+
+class Plan:
+    """The jobs of one configuration.
+
+    config: as read from YAML; root: the checkout. Raises StageError, a line per fault.
+    """
+
+    def __init__(self, config: dict[str, Any], root: Path) -> None:
+        self.config = resolve_config(config, Path(root) / "config" / "schema.yaml")
+        self.specs = SpecWriter(self.config, Path("results/specs"))
+        self.seeds, self.ranks = self.config["seeds"], range(self.config["ranks"])
+        self.rows = {row["name"]: row for row in self.config["rows"]}
+        self.models = list(dict.fromkeys(row["model"] for row in self.rows.values()))
+        caches = dict.fromkeys(row["cache"] for row in self.rows.values())
+        self.caches = [cache for cache in caches if cache != NONE]
+
+    def spec(self, stage: str, wildcard: str | None = None) -> Any:
+        """Spec path of a stage, or a function of wildcards giving the one for `wildcard`."""
+        if wildcard is None:
+            return self.specs.path(stage)
+        return lambda wildcards: self.specs.path(stage, getattr(wildcards, wildcard))
+
+    def scores(self, row: str, seeds: list[int]) -> list[str]:
+        """Score shards of a row's model: seed by seed, rank by rank."""
+        folder = f"results/models/{self.rows[row]['model']}"
+        return [f"{folder}/seed{s}/scores/rank{rank}.npz" for s in seeds for rank in self.ranks]
+
+    def counts(self, row: str) -> list[str]:
+        """Count shards of a row's cache, rank by rank; none for the neural row."""
+        cache = self.rows[row]["cache"]
+        return [f"results/counts/{cache}/rank{r}.npz" for r in self.ranks if cache != NONE]
+
+    def artifacts(self, row: str) -> list[str]:
+        """Packed models of a row, seed by seed."""
+        folder = f"results/models/{self.rows[row]['model']}"
+        return [f"{folder}/seed{seed}/artifact.bin" for seed in self.seeds]
+
+    def threads(self, section: str) -> Any:
+        """Function of wildcards: CPU threads of a model's job, over all its processes."""
+
+        def threads(wildcards: Any) -> int:
+            settings = self.config["models"][wildcards.model][section]
+            return settings["threads"] * settings.get("world_size", 1)
+
+        return threads
+
+    def gpus(self, section: str) -> Any:
+        """Function of wildcards: GPUs of a model's job, one per process, 0 on the CPU."""
+
+        def gpus(wildcards: Any) -> int:
+            settings = self.config["models"][wildcards.model][section]
+            return settings.get("world_size", 1) if settings["device"] == "cuda" else 0
+
+        return gpus
+
+
+def missing_files(result: str, made_from: list[str]) -> list[str]:
+    """Files that `result` was made from and that are gone while `result` itself is there.
+
+    Snakemake does not rebuild these, nor say so.
+    """
+    if not Path(result).is_file():
+        return []
+    return [path for path in dict.fromkeys(made_from) if not Path(path).exists()]

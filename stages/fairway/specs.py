@@ -1,0 +1,107 @@
+"""Spec files: what each kind of job depends on beside its inputs, as small JSON files.
+
+A spec holds the settings of one stage and the hash of the code that the stage imports. It is
+rewritten only when its content changed, and is the first input of the rule, so Snakemake reruns
+exactly what a changed setting or function touches, with or without its own records. Used by the
+Snakefile only; stages read specs through `fairway.stage.read_spec`.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from fairway.closure import STAGES, code_sha256
+from fairway.stage import atomic_output
+
+Config = dict[str, Any]
+
+
+class SpecWriter:
+    """Writes specs under `folder` and knows their hashes. config: resolved by fairway.config."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config, self.folder = config, Path(folder)
+        self.windows = {"windows": config["windows"], "ranks": config["ranks"]}
+        self.rows = {row["name"]: row for row in config["rows"]}
+
+    def path(self, stage: str, key: str | None = None) -> str:
+        """Path of the spec of `stage` (for one model, cache or row), written if it changed."""
+        path = self.folder / stage / f"{key}.json" if key else self.folder / f"{stage}.json"
+        text = self.text(stage, key)
+        if not path.is_file() or path.read_text() != text:
+            with atomic_output(path) as temporary:
+                temporary.write_text(text)
+        return str(path)
+
+    def text(self, stage: str, key: str | None = None) -> str:
+        """Content of a spec; keys are sorted, so their order in the config does not count."""
+        settings = getattr(self, stage)(key) if key else getattr(self, stage)()
+        value = {"code": code_sha256(STAGES / f"{stage}.py"), "settings": settings}
+        return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+    def sha256(self, stage: str, key: str | None = None) -> str:
+        """Hash of the spec file, as stages record it in their outputs."""
+        return hashlib.sha256(self.text(stage, key).encode()).hexdigest()
+
+    # The settings of each stage, by the stage's name.
+
+    def train_tokenizer(self) -> Config:
+        return self.config["corpus"]
+
+    def encode_corpus(self) -> Config:
+        return self.config["corpus"]
+
+    def train_model(self, model: str) -> Config:
+        sections = self.config["models"][model]
+        return {
+            "architecture": sections["architecture"],
+            "training": sections["training"],
+            "vocabulary": self.config["corpus"]["vocabulary"],
+        }
+
+    def quantize_model(self, model: str) -> Config:
+        return self.config["models"][model]["quantization"]
+
+    def pack_artifact(self, model: str) -> Config:
+        limit = {"artifact_bytes": self.config["limits"]["artifact_bytes"]}
+        return self.config["models"][model]["packing"] | limit
+
+    def score_targets(self, model: str) -> Config:
+        return self.config["models"][model]["scoring"] | self.windows
+
+    def count_ngrams(self, cache: str) -> Config:
+        return self.config["caches"][cache] | self.windows
+
+    def mix_scores(self, row: str) -> Config:
+        entry = self.rows[row]
+        return self.windows | {
+            "row": row,
+            "model": entry["model"],
+            "cache": entry["cache"],
+            "cache_settings": self.config["caches"].get(entry["cache"]),
+            "gate": self.config["gates"].get(entry["gate"]),
+        }
+
+    def audit_row(self, row: str) -> Config:
+        return self.mix_scores(row) | {
+            "audit": self.config["audit"],
+            "claim": self.rows[row].get("claim"),
+        }
+
+    def aggregate_seeds(self) -> Config:
+        """The rows in order and, for each, the spec hashes that its outputs must carry."""
+        return {
+            "seeds": self.config["seeds"],
+            "ranks": self.config["ranks"],
+            "limits": self.config["limits"],
+            "rows": [self._expected(row) for row in self.config["rows"]],
+        }
+
+    def _expected(self, row: Config) -> Config:
+        model, cache = row["model"], row["cache"]
+        specs = {stage: self.sha256(stage, row["name"]) for stage in ("mix_scores", "audit_row")}
+        of_model = ("train_model", "quantize_model", "pack_artifact", "score_targets")
+        specs |= {stage: self.sha256(stage, model) for stage in of_model}
+        specs["count_ngrams"] = None if cache == "none" else self.sha256("count_ngrams", cache)
+        return {key: row[key] for key in ("name", "model", "cache", "gate")} | {"specs": specs}
