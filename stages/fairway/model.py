@@ -199,13 +199,17 @@ class Model(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.layers = nn.ModuleList(VirtualLayer(config, index) for index in range(depth))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """tokens (batch, time) int64 → logits (batch, time, vocab) float32."""
+    def forward(self, tokens: Tensor, last: int | None = None) -> Tensor:
+        """tokens (batch, time) int64 → logits (batch, time, vocab) float32.
+
+        last: if given, only the logits of that many last positions.
+        """
         none = torch.full_like(tokens[:, :1], _NO_TOKEN)
         embedded = self._embed(tokens, none)
         deviations = [layer.gated_deviations() for layer in self.layers]
         x0 = self._smear(embedded, torch.zeros_like(embedded[:, :1]))
-        return self._layers(tokens, x0, 0, deviations, lambda index, q, k, v: attend(q, k, v))
+        x = self._layers(tokens, x0, 0, deviations, lambda index, q, k, v: attend(q, k, v))
+        return self._head(x if last is None else x[:, -last:])
 
     def start_state(self, batch: int, length: int) -> State:
         """An empty state for `step`, with room for `length` tokens."""
@@ -238,7 +242,7 @@ class Model(nn.Module):
 
         embedded = self._embed(tokens, state.token)
         x0 = self._smear(embedded, state.embedded)
-        logits = self._layers(tokens, x0, start, state.deviations, attend_cached)
+        logits = self._head(self._layers(tokens, x0, start, state.deviations, attend_cached))
         state.position, state.token, state.embedded = stop, tokens[:, -1:], embedded[:, -1:]
         return logits
 
@@ -273,7 +277,7 @@ class Model(nn.Module):
         return angles.cos(), angles.sin()
 
     def _layers(self, tokens, x0, start, deviations, attend_in) -> Tensor:
-        """All virtual layers and the head; attend_in(layer index, q, k, v)."""
+        """All virtual layers, x0 → x; attend_in(layer index, q, k, v)."""
         rotary = self._rotary(start, tokens.shape[1])
         values = None if self.value_embedding is None else self.value_embedding(tokens)
         half = len(self.layers) // 2
@@ -289,6 +293,10 @@ class Model(nn.Module):
             first_value = value if first_value is None else first_value
             if index < half:
                 skips.append(x)
+        return x
+
+    def _head(self, x: Tensor) -> Tensor:
+        """x (…, width) → capped logits (…, vocab), float32."""
         logits = F.linear(norm(x), self.token_embedding).float()
         return self.config.logit_cap * torch.tanh(logits / self.config.logit_cap)
 
