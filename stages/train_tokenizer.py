@@ -1,0 +1,37 @@
+"""Train the corpus's tokenizer on its training documents, or take a given one, checked.
+
+python stages/train_tokenizer.py --spec results/specs/train_tokenizer.json \
+    --tokenizer results/corpus/tokenizer.model
+
+Reads: the spec (settings: the `corpus` section) and the documents or tokenizer it names.
+Writes: tokenizer.model, SentencePiece BPE with byte fallback.
+"""
+
+import argparse
+from pathlib import Path
+
+from fairway.documents import load_split, required
+from fairway.stage import atomic_output, read_spec, run
+from fairway.tokenizer import load_tokenizer, train_tokenizer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--spec", type=Path, required=True, help="settings and code hash")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="output: tokenizer.model")
+    arguments = parser.parse_args()
+    settings = read_spec(arguments.spec).settings
+    if settings["kind"] == "shards" or settings.get("tokenizer"):
+        given = Path(required(settings, "tokenizer"))
+        load_tokenizer(given, settings["vocabulary"])
+        model = given.read_bytes()
+    else:
+        train_documents, _ = load_split(settings)
+        model = train_tokenizer(train_documents, settings["vocabulary"])
+    with atomic_output(arguments.tokenizer) as temporary:
+        temporary.write_bytes(model)
+        load_tokenizer(temporary, settings["vocabulary"])
+
+
+if __name__ == "__main__":
+    run(main)
