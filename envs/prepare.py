@@ -40,7 +40,8 @@ def build() -> None:
     )
     STAMP.unlink(missing_ok=True)
     print(f"installing envs/requirements.txt into {VENV} (once)", file=sys.stderr)
-    venv.create(VENV, with_pip=True, clear=not usable)
+    if not usable:
+        venv.create(VENV, with_pip=True, clear=True)
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "-r", REQUIREMENTS], check=True)
     STAMP.write_text(wanted_stamp())

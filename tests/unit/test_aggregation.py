@@ -1,0 +1,149 @@
+"""Tables from sums: one division, n − 1, deltas in config order, stale files refused."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from fairway.aggregation import (
+    SUMMARY_COLUMNS,
+    ablation_markdown,
+    budget_table,
+    over_budget,
+    seeds_table,
+    summary_table,
+)
+from fairway.stage import StageError
+
+LIMITS = {"artifact_bytes": 16_000_000, "train_seconds": 600, "eval_seconds": 600}
+STAGES = ("mix_scores", "audit_row", "train_model", "quantize_model", "pack_artifact")
+SPECS = {stage: stage[:4] for stage in (*STAGES, "score_targets", "count_ngrams")}
+
+
+def write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]]) -> dict:
+    """Files of one row whose ranks have 1,000 bytes each; returns its entry in the settings."""
+    specs = SPECS | ({"count_ngrams": None} if cache == "none" else {})
+    for seed, parts in nats.items():
+        folder = results / "models" / "tiny" / f"seed{seed}"
+        of_model = {stage: SPECS[stage] for stage in STAGES[2:]}
+        write(
+            folder / "ledger.json",
+            {"specs": of_model, "artifact_sha256": "a", "total_bytes": 900 + seed, "seconds": 4.0},
+        )
+        write(folder / "quantize.json", {"calibration_seconds": 2.0, "quantize_seconds": 3.0})
+        write(folder / "metrics.jsonl", {"event": "done", "seconds": 100.0 + seed})
+        for rank in range(len(parts)):
+            stats = {"load_seconds": 1.0, "seconds": 10.0 + rank}
+            write(folder / "scores" / f"rank{rank}.json", stats)
+        sums = [
+            {"row": name, "seed": seed, "rank": rank, "targets": 500, "nats": n, "bytes": 1000}
+            for rank, n in enumerate(parts)
+        ]
+        write(
+            results / "rows" / name / f"seed{seed}.json",
+            {
+                "spec": SPECS["mix_scores"],
+                "scores_spec": SPECS["score_targets"],
+                "counts_spec": specs["count_ngrams"],
+                "artifact_sha256": "a",
+                "seconds": 0.5,
+                "sums": sums,
+            },
+        )
+    write(results / "counts" / "c7" / "stats.json", {"seconds": 7.0})
+    audit = {
+        "spec": SPECS["audit_row"],
+        "is_code_length": cache == "none",
+        "checks": {"normalised": {"mean_z": 1.0 if cache == "none" else 400.0}},
+        "seeds": {str(seed): {"bpb_normalized": 3.0 + seed} for seed in nats},
+    }
+    write(results / "rows" / name / "audit.json", audit)
+    return {"name": name, "model": "tiny", "cache": cache, "gate": cache, "specs": specs}
+
+
+@pytest.fixture
+def settings(tmp_path) -> dict:
+    rows = [
+        make_row(tmp_path, "z_neural", "none", {1: [1000.0, 500.0], 2: [1100.0, 600.0]}),
+        make_row(tmp_path, "a_cached", "c7", {1: [500.0, 250.0], 2: [600.0, 250.0]}),
+    ]
+    return {"rows": rows, "seeds": [1, 2], "ranks": 2, "limits": LIMITS}
+
+
+def test_summary(tmp_path, settings):
+    seeds = seeds_table(tmp_path, settings)
+    summary = summary_table(seeds, LIMITS)
+    assert list(summary.columns) == SUMMARY_COLUMNS
+    assert list(summary["row"]) == ["z_neural", "a_cached"], "config order, not the alphabet's"
+    first = [1500 / math.log(2) / 2000, 1700 / math.log(2) / 2000]
+    assert seeds["bpb"][:2].tolist() == pytest.approx(first, rel=1e-15)
+    assert summary["bpb_mean"][0] == pytest.approx(sum(first) / 2)
+    assert summary["bpb_std"][0] == pytest.approx((first[1] - first[0]) / math.sqrt(2))
+    assert math.isnan(summary["delta_bpb"][0])
+    assert summary["delta_bpb"][1] == pytest.approx(-(750 + 850) / math.log(2) / 4000)
+    assert summary["is_code_length"].tolist() == [True, False]
+    assert summary["artifact_bytes_max"].tolist() == [902, 902]
+    assert summary["train_seconds_max"].tolist() == [111.0, 111.0]
+    assert summary["eval_seconds_max"].tolist() == [12.5, 19.5]
+
+
+def test_single_seed_has_no_std(tmp_path, settings):
+    table = summary_table(seeds_table(tmp_path, settings | {"seeds": [1]}), LIMITS)
+    assert table["bpb_std"].isna().all()
+    assert "nan" not in ablation_markdown(table, [1])
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("rows/a_cached/seed1.json", "spec"),
+        ("rows/a_cached/seed2.json", "counts_spec"),
+        ("rows/z_neural/seed2.json", "scores_spec"),
+        ("rows/z_neural/seed2.json", "artifact_sha256"),
+        ("rows/a_cached/audit.json", "spec"),
+    ],
+)
+def test_stale_file_is_refused(tmp_path, settings, file, key):
+    path = tmp_path / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: "old"}))
+    with pytest.raises(StageError, match=file):
+        seeds_table(tmp_path, settings)
+
+
+def test_stale_model_is_refused(tmp_path, settings):
+    settings["rows"][0]["specs"] = settings["rows"][0]["specs"] | {"train_model": "new"}
+    with pytest.raises(StageError, match=r"ledger\.json: made by train_model"):
+        seeds_table(tmp_path, settings)
+
+
+def test_unfinished_training_is_refused(tmp_path, settings):
+    write(tmp_path / "models/tiny/seed1/metrics.jsonl", {"step": 3})
+    with pytest.raises(StageError, match="did not finish"):
+        seeds_table(tmp_path, settings)
+
+
+def test_missing_rank_is_refused(tmp_path, settings):
+    with pytest.raises(StageError):
+        seeds_table(tmp_path, settings | {"ranks": 3})
+
+
+def test_budget_flags(tmp_path, settings):
+    assert over_budget(601, 5, LIMITS) == "train"
+    assert over_budget(601, 601, LIMITS) == "train+eval"
+    assert over_budget(600, 600, LIMITS) == ""
+    limits = LIMITS | {"eval_seconds": 15}
+    seeds = seeds_table(tmp_path, settings)
+    assert summary_table(seeds, limits)["over_budget"].tolist() == ["", "eval"]
+    assert "a_cached (eval)" in ablation_markdown(summary_table(seeds, limits), [1, 2])
+    assert budget_table(seeds, limits)["over_budget"].tolist() == ["", "", "eval", "eval"]
+
+
+def test_markdown_has_a_line_per_row(tmp_path, settings):
+    text = ablation_markdown(summary_table(seeds_table(tmp_path, settings), LIMITS), [1, 2])
+    body = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(body) == 3 and "| 400 |" in body[2] and "| no |" in body[2]

@@ -1,0 +1,67 @@
+"""Code hashes see every edit of every imported file, and nothing that is not code."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from fairway.closure import STAGES, canonical_source, code_sha256, import_closure
+
+SCRIPTS = sorted(STAGES.glob("*.py"))
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "__init__.py").write_text("")
+    (tmp_path / "lib" / "used.py").write_text("import lib.deep\nvalue = 1\n")
+    (tmp_path / "lib" / "deep.py").write_text("value = 2\n")
+    (tmp_path / "lib" / "unused.py").write_text("value = 3\n")
+    (tmp_path / "stage.py").write_text("def f():\n    from lib import used\n    return used\n")
+    return tmp_path
+
+
+def hash_after(root: Path, file: str, text: str) -> str:
+    # a fresh root each time: parsed files are remembered for the length of a process
+    copy = root.parent / f"{root.name}-{abs(hash((file, text)))}"
+    for source in root.rglob("*.py"):
+        target = copy / source.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text if str(source.relative_to(root)) == file else source.read_text())
+    return code_sha256(copy / "stage.py", copy)
+
+
+def test_closure_follows_imports_inside_functions(package):
+    names = [str(p.relative_to(package)) for p in import_closure(package / "stage.py", package)]
+    assert names == ["lib/__init__.py", "lib/deep.py", "lib/used.py", "stage.py"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "changes"),
+    [
+        ("lib/deep.py", "# a remark\nvalue   =  2\n", False),
+        ("lib/deep.py", "value = 22\n", True),
+        ("lib/used.py", "import lib.deep\nvalue = 11\n", True),
+        ("lib/unused.py", "value = 33\n", False),
+        ("stage.py", "def f():\n    from lib import used\n    return used, 1\n", True),
+    ],
+)
+def test_hash_changes_with_imported_code_only(package, file, text, changes):
+    before = code_sha256(package / "stage.py", package)
+    assert (hash_after(package, file, text) != before) is changes
+
+
+def test_canonical_source_is_the_same_code(package):
+    source = canonical_source(package / "lib" / "used.py")
+    original = ast.parse((package / "lib" / "used.py").read_text())
+    assert ast.dump(ast.parse(source)) == ast.dump(original)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_no_dynamic_imports_of_project_code(script):
+    for file in import_closure(script):
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            called = node.func if isinstance(node, ast.Call) else None
+            name = getattr(called, "attr", getattr(called, "id", None))
+            assert name not in ("import_module", "__import__", "exec", "eval") or (
+                name == "eval" and isinstance(called, ast.Attribute)  # torch's Module.eval()
+            ), f"{file.name}: {name} hides imports from the code hash"
