@@ -14,13 +14,12 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 STAGES = os.path.relpath(f"{workflow.basedir}/stages")
 sys.path.insert(0, STAGES)
-from fairway.documents import corpus_files
 from fairway.plan import Plan, missing_files
 from fairway.stage import StageError
 
 try:
     plan = Plan(config, workflow.basedir)
-    documents = corpus_files(plan.config["corpus"])
+    documents = plan.documents()
 except StageError as error:
     raise WorkflowError(str(error)) from None
 

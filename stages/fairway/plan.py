@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fairway.config import NONE, resolve_config
-from fairway.specs import SpecWriter
+from fairway.documents import expand_paths
+from fairway.specs import SpecWriter, corpus_settings
 
 
 class Plan:
@@ -23,6 +24,16 @@ class Plan:
         self.models = list(dict.fromkeys(row["model"] for row in self.rows.values()))
         caches = dict.fromkeys(row["cache"] for row in self.rows.values())
         self.caches = [cache for cache in caches if cache != NONE]
+
+    def documents(self) -> list[str]:
+        """Files that the corpus is made from, for the rules that read them."""
+        corpus = corpus_settings(self.config["corpus"])
+        files = []
+        for key in ("paths", "train_shards", "val_shards", "val_documents", "tokenizer"):
+            named = corpus.get(key) or []
+            named = [named] if isinstance(named, str) else named
+            files += [str(path) for path in expand_paths(f"corpus.{key}", named)]
+        return files
 
     def spec(self, stage: str, wildcard: str | None = None) -> Any:
         """Spec path of a stage, or a function of wildcards giving the one for `wildcard`."""

@@ -8,13 +8,35 @@ Snakefile only; stages read specs through `fairway.stage.read_spec`.
 
 import hashlib
 import json
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from fairway.closure import STAGES, code_sha256
-from fairway.stage import atomic_output
+from fairway.stage import StageError, atomic_output
 
 Config = dict[str, Any]
+SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that all do
+    "docstrings": {"packages", "val_fraction"},
+    "text": {"paths", "document_separator", "val_fraction"},
+    "shards": {"train_shards", "val_shards", "val_documents"},
+}
+
+
+def corpus_settings(corpus: Config) -> Config:
+    """The corpus section without keys of other kinds, and with the packages' versions."""
+    foreign = set.union(*SOURCE_KEYS.values()) - SOURCE_KEYS[corpus["kind"]]
+    settings = {key: value for key, value in corpus.items() if key not in foreign}
+    if corpus["kind"] == "docstrings":
+        settings["versions"] = {name: _installed_version(name) for name in corpus["packages"]}
+    return settings
+
+
+def _installed_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        raise StageError(f"corpus.packages: {package!r} is not an installed package") from None
 
 
 class SpecWriter:
@@ -47,10 +69,10 @@ class SpecWriter:
     # The settings of each stage, by the stage's name.
 
     def train_tokenizer(self) -> Config:
-        return self.config["corpus"]
+        return corpus_settings(self.config["corpus"])
 
     def encode_corpus(self) -> Config:
-        return self.config["corpus"]
+        return corpus_settings(self.config["corpus"])
 
     def train_model(self, model: str) -> Config:
         sections = self.config["models"][model]

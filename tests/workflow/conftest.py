@@ -1,0 +1,99 @@
+"""One finished smoke run, shared by all workflow tests; each leaves it as it found it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SMOKE = ROOT / "config" / "smoke.yaml"
+CHECKOUT_PARTS = ("Snakefile", "config.yaml", "config", "stages", "envs", "profiles")
+
+
+def environment() -> dict[str, str]:
+    """This interpreter's folder first on PATH, as in an activated environment."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path}
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A working directory and the checkout whose Snakefile runs in it."""
+
+    directory: Path
+    checkout: Path = ROOT
+
+    def command(self, *arguments: str, override: dict | None = None) -> list[str]:
+        """The snakemake command line on the smoke config and an override file on top of it."""
+        configs = [str(SMOKE)]
+        if override is not None:
+            file = self.directory / "override.yaml"
+            file.write_text(yaml.safe_dump(override))
+            configs.append(str(file))
+        base = [sys.executable, "-m", "snakemake", "--cores", "2", "--nocolor"]
+        base += ["--snakefile", str(self.checkout / "Snakefile")]
+        base += ["--directory", str(self.directory)]
+        return [*base, "--configfile", *configs, *arguments]
+
+    def run(self, *arguments: str, override: dict | None = None) -> subprocess.CompletedProcess:
+        """Run snakemake to its end; output and errors together in stdout."""
+        return subprocess.run(
+            self.command(*arguments, override=override),
+            env=environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def planned(self, override: dict | None = None) -> dict[str, int]:
+        """Jobs by rule that a dry-run lists."""
+        done = self.run("--dry-run", override=override)
+        assert done.returncode == 0, done.stdout
+        return job_counts(done.stdout)
+
+    def file(self, name: str) -> Path:
+        return self.directory / "results" / name
+
+
+def job_counts(text: str) -> dict[str, int]:
+    """Snakemake's `Job stats` table without its total and the target rule."""
+    table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\n\n", text, re.DOTALL)
+    if table is None:
+        assert "Nothing to be done" in text, text
+        return {}
+    lines = [line.split() for line in table[1].splitlines()]
+    return {name: int(count) for name, count in lines if name not in ("total", "all")}
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Workflow:
+    """The finished smoke run."""
+    workflow = Workflow(tmp_path_factory.mktemp("smoke"))
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout[-6000:]
+    return workflow
+
+
+@pytest.fixture
+def edited(smoke, tmp_path) -> Callable[[str, str], Workflow]:
+    """A function that appends text to a file of a copied checkout; same working directory."""
+
+    def edit(name: str, text: str) -> Workflow:
+        checkout = tmp_path / "checkout"
+        checkout.mkdir()
+        for part in CHECKOUT_PARTS:
+            source, target = ROOT / part, checkout / part
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, target)
+        with (checkout / name).open("a") as file:
+            file.write(text)
+        return Workflow(smoke.directory, checkout)
+
+    return edit

@@ -1,0 +1,90 @@
+"""Killed jobs, failing seeds, limits: one clear line, nothing half-written, nothing else lost."""
+
+import subprocess
+import time
+
+import psutil
+from workflow.conftest import Workflow, environment
+
+
+def start_and_kill(workflow: Workflow, override: dict, *words: str) -> str:
+    """Run snakemake and SIGKILL the first job whose command line has all `words`."""
+    command = workflow.command(override=override)
+    process = subprocess.Popen(
+        command, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            line = child_command(child)
+            if line[:1] != ["/bin/sh"] and "bash" not in line[0:1] and has_all(line, words):
+                child.kill()
+                return process.communicate(timeout=120)[0]
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f"no job with {words} was seen: {process.communicate()[0]}")
+
+
+def child_command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def has_all(line: list[str], words: tuple[str, ...]) -> bool:
+    """Whether this is the job itself (its arguments are the words), not a shell around it."""
+    return all(any(word == part or part.endswith(word) for part in line) for word in words)
+
+
+def test_killed_job_is_the_only_one_to_rerun(smoke):
+    override = {"caches": {"hashed7": {"buckets": 1024}, "hashed15": {"buckets": 1024}}}
+    before = smoke.planned(override)
+    assert before["count_ngrams"] == 2
+    try:
+        start_and_kill(smoke, override, "count_ngrams.py", "results/counts/hashed15/stats.json")
+        after = smoke.planned(override)
+        assert after["count_ngrams"] == 1, "the other cache was kept"
+        assert smoke.file("counts/hashed7/stats.json").is_file()
+        assert not list(smoke.file("counts/hashed15").glob(".*")), "nothing half-written"
+        done = smoke.run(override=override)
+        assert done.returncode == 0, done.stdout
+        assert smoke.planned(override) == {}
+    finally:
+        restored = smoke.run()
+        assert restored.returncode == 0, restored.stdout
+
+
+def test_failing_seed_does_not_lose_the_others(smoke):
+    override = {"seeds": [1337, 2024, 2025]}
+    kept = {p: p.read_bytes() for p in smoke.file("models").rglob("seed*/checkpoint.safetensors")}
+    assert len(kept) == 2
+    output = start_and_kill(smoke, override, "train_model.py", "2025")
+    assert "train_model" in output
+    planned = smoke.planned(override)
+    assert planned["train_model"] == 1 and all(p.read_bytes() == kept[p] for p in kept)
+    assert smoke.planned() == {}, "the first two seeds still have their table"
+
+
+def test_artifact_over_the_limit_fails_with_its_ledger(smoke):
+    override = {"limits": {"artifact_bytes": 30_000}}
+    artifact = smoke.file("models/ebls/seed1337/artifact.bin")
+    content = artifact.read_bytes()
+    try:
+        done = smoke.run(override=override)
+        assert done.returncode != 0
+        assert "30,000" in done.stdout or "30000" in done.stdout
+        log = smoke.file("logs/pack_artifact/ebls.seed1337.log").read_text()
+        assert "code" in log and "packed" in log and "error:" in log.splitlines()[-1]
+        assert not artifact.exists()
+    finally:
+        restored = smoke.run()
+        assert restored.returncode == 0, restored.stdout
+    assert artifact.read_bytes() == content
+
+
+def test_unknown_config_key_is_one_line(smoke):
+    done = smoke.run("--dry-run", override={"gates": {"uniform": {"treshold": 1.0}}})
+    lines = [line for line in done.stdout.splitlines() if "treshold" in line]
+    assert done.returncode != 0 and len(lines) == 1
+    assert "did you mean `threshold`" in lines[0] and "Traceback" not in done.stdout

@@ -1,0 +1,147 @@
+"""After a finished run, each change reruns exactly what it touches."""
+
+import os
+import shutil
+import time
+
+import pytest
+import yaml
+from workflow.conftest import ROOT, SMOKE
+
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+SIZES = yaml.safe_load(SMOKE.read_text())
+ROWS, SEEDS, RANKS = CONFIG["rows"], len(SIZES["seeds"]), SIZES["ranks"]
+CACHES = {row["cache"] for row in ROWS} - {"none"}
+MODEL_JOBS = {
+    "train_model": SEEDS,
+    "quantize_model": SEEDS,
+    "pack_artifact": SEEDS,
+    "score_targets": SEEDS * RANKS,
+}
+
+
+def row_jobs(rows: list[dict]) -> dict[str, int]:
+    """Jobs of mixing and auditing these rows, and of the aggregation."""
+    return {"mix_scores": SEEDS * len(rows), "audit_row": len(rows), "aggregate_seeds": 1}
+
+
+def rows_with(key: str, *names: str) -> list[dict]:
+    return [row for row in ROWS if row[key] in names]
+
+
+def test_nothing_changed(smoke):
+    assert smoke.planned() == {}
+
+
+def test_a_gates_number(smoke):
+    override = {"gates": {"uniform": {"threshold": 3.5}}}
+    assert smoke.planned(override) == row_jobs(rows_with("gate", "uniform"))
+    assert smoke.planned() == {}, "reverted"
+
+
+def test_a_caches_buckets(smoke):
+    override = {"caches": {"hashed15": {"buckets": 4096}}}
+    expected = {"count_ngrams": 1} | row_jobs(rows_with("cache", "hashed15"))
+    assert smoke.planned(override) == expected
+
+
+def test_a_models_learning_rate(smoke):
+    override = {"models": {"ebls": {"training": {"muon_lr": 0.01}}}}
+    assert smoke.planned(override) == MODEL_JOBS | row_jobs(ROWS)
+
+
+def test_quantisation_settings_leave_the_training(smoke):
+    override = {"models": {"ebls": {"quantization": {"damping": 0.02}}}}
+    expected = {key: MODEL_JOBS[key] for key in MODEL_JOBS if key != "train_model"}
+    assert smoke.planned(override) == expected | row_jobs(ROWS)
+
+
+def test_one_seed_added(smoke):
+    override = {"seeds": [*SIZES["seeds"], 2025]}
+    one = {stage: count // SEEDS for stage, count in MODEL_JOBS.items()}
+    expected = one | {"mix_scores": len(ROWS), "audit_row": len(ROWS), "aggregate_seeds": 1}
+    assert smoke.planned(override) == expected
+
+
+def test_one_row_added(smoke):
+    row = {"name": "extra", "model": "ebls", "cache": "exact15", "gate": "uniform"}
+    assert smoke.planned({"rows": [*ROWS, row]}) == row_jobs([row])
+
+
+def test_the_windows_change_everything_that_scores(smoke):
+    planned = smoke.planned({"windows": {"stride": 16}})
+    assert "train_model" not in planned
+    assert planned["score_targets"] == SEEDS * RANKS and planned["count_ngrams"] == len(CACHES)
+
+
+def test_comments_and_key_order_of_the_config(edited):
+    workflow = edited("config.yaml", "# a remark\n")
+    config = yaml.safe_load((workflow.checkout / "config.yaml").read_text())
+    text = yaml.safe_dump(dict(reversed(config.items())), sort_keys=True) + "# a remark\n"
+    (workflow.checkout / "config.yaml").write_text(text)
+    assert workflow.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("stages/mix_scores.py", row_jobs(ROWS) | {"audit_row": len(ROWS)}),
+        ("stages/fairway/hashed.py", None),
+        ("stages/aggregate_seeds.py", {"aggregate_seeds": 1}),
+        ("stages/fairway/aggregation.py", {"aggregate_seeds": 1}),
+        ("stages/fairway/gptq.py", MODEL_JOBS | row_jobs(ROWS)),
+    ],
+)
+def test_edited_code_reruns_the_rules_that_use_it(edited, file, expected):
+    workflow = edited(file, "\n\nADDED = 1\n")
+    planned = workflow.planned()
+    if file.endswith("hashed.py"):
+        expected = {"count_ngrams": len(CACHES)} | row_jobs(ROWS)
+        expected["mix_scores"] = SEEDS * len([row for row in ROWS if row["cache"] != "none"])
+    if file.endswith("gptq.py"):
+        expected = {key: value for key, value in expected.items() if key != "train_model"}
+    assert planned == expected
+
+
+def test_comment_in_a_module_reruns_nothing(edited):
+    assert edited("stages/fairway/stage.py", "\n# a remark\n").planned() == {}
+
+
+def test_edit_of_what_every_stage_imports_reruns_everything(edited):
+    planned = edited("stages/fairway/stage.py", "\nADDED = 1\n").planned()
+    assert planned["train_tokenizer"] == planned["encode_corpus"] == 1
+    assert planned["train_model"] == SEEDS and planned["aggregate_seeds"] == 1
+
+
+def test_touched_inputs_rerun_nothing(smoke):
+    for path in smoke.file("").rglob("*"):
+        if path.is_file():
+            os.utime(path)
+            time.sleep(0.001)
+    assert smoke.planned() == {}
+
+
+def test_lost_snakemake_records(smoke, tmp_path):
+    records = smoke.directory / ".snakemake"
+    shutil.copytree(records, tmp_path / "records")
+    try:
+        shutil.rmtree(records)
+        assert smoke.planned() == {}
+        override = {"gates": {"uniform": {"threshold": 3.5}}}
+        assert smoke.planned(override) == row_jobs(rows_with("gate", "uniform"))
+    finally:
+        shutil.rmtree(records, ignore_errors=True)
+        shutil.copytree(tmp_path / "records", records)
+        smoke.planned()
+
+
+def test_deleted_intermediate_is_reported_and_rebuilt(smoke, tmp_path):
+    name = "results/counts/hashed7/rank1.npz"
+    original = (smoke.directory / name).read_bytes()
+    (smoke.directory / name).unlink()
+    done = smoke.run("--dry-run")
+    assert f"{name} is missing; `./run {name}` makes it again" in done.stdout
+    done = smoke.run("--", name)
+    assert done.returncode == 0, done.stdout
+    assert (smoke.directory / name).read_bytes() == original
+    assert smoke.planned() == {}, "rebuilt bit for bit, so nothing follows from it"
