@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+
 from fairway.aggregation import (
     ablation_markdown,
     ablation_table,

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
+
 from fairway.aggregation import (
     SUMMARY_COLUMNS,
     ablation_markdown,

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from fairway.closure import STAGES, canonical_source, code_sha256, import_closure
 
 SCRIPTS = sorted(STAGES.glob("*.py"))

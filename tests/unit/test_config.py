@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from fairway.config import resolve_config
 from fairway.stage import StageError
 

@@ -4,6 +4,7 @@ import subprocess
 import time
 
 import psutil
+
 from workflow.conftest import Workflow, environment
 
 

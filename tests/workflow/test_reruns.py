@@ -6,6 +6,7 @@ import time
 
 import pytest
 import yaml
+
 from workflow.conftest import ROOT, SMOKE
 
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
