@@ -1,0 +1,64 @@
+"""Count the n-grams of the validation text with one cache, for every rank.
+
+    ./run results/counts/hashed15/rank0.npz
+
+    python stages/count_ngrams.py --spec results/specs/count_ngrams/hashed15.json \\
+        --manifest results/corpus/manifest.json --val results/corpus/val.bin --threads 2 \\
+        --counts /tmp/rank0.npz /tmp/rank1.npz /tmp/rank2.npz /tmp/rank3.npz \\
+        /tmp/rank4.npz /tmp/rank5.npz /tmp/rank6.npz /tmp/rank7.npz --stats /tmp/stats.json
+
+One job writes the shards of all ranks: with prefill they are slices of one pass over the text,
+so counting it again for each rank would be work done twice. No model is needed.
+"""
+
+import argparse
+import resource
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from fairway.caches import CacheSettings, count_ranks
+from fairway.corpus import Manifest
+from fairway.stage import Progress, StageError, read_spec, run, write_json
+from fairway.windows import WindowPlan
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--spec", type=Path, required=True)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--val", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
+    parser.add_argument("--stats", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    spec = read_spec(options.spec)
+    settings, ranks = CacheSettings.from_settings(spec.settings), spec.settings["ranks"]
+    if len(options.counts) != ranks:
+        raise StageError(f"--counts: {len(options.counts)} files; expected {ranks}, one per rank")
+    if options.threads < 1:
+        raise StageError(f"--threads: {options.threads}; expected at least 1")
+    manifest = Manifest.load(options.manifest)
+    tokens = manifest.read_val(options.val)
+    plan = WindowPlan(manifest.val.targets, **spec.settings["windows"])
+    start = time.monotonic()
+    progress = Progress(plan.targets, "targets")
+    shards = count_ranks(tokens, plan, ranks, settings, options.threads, progress.update)
+    for path, counts in zip(options.counts, shards, strict=True):
+        replace(counts, spec=spec.sha256).save(path)
+    progress.close()
+    stats = {
+        "seconds": time.monotonic() - start,
+        "targets": plan.targets,
+        "orders": settings.max_order - settings.min_order + 1,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    write_json(options.stats, stats)
+
+
+if __name__ == "__main__":
+    run(main)

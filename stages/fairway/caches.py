@@ -1,0 +1,151 @@
+"""N-gram caches: their settings, and one way to count for every kind.
+
+A cache sees the text from left to right. For target j and order n it says how often the n−1
+tokens before j were seen earlier (total) and how often x_j followed them (hits).
+
+hashed  tables with collisions, the rule of parameter-golf PR #796 (`fairway.hashed`)
+exact   no collisions at all (`fairway.exact`)
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from fairway.counts import MatchCounts
+from fairway.exact import count_exact
+from fairway.hashed import MAX_BUCKETS, count_hashed
+from fairway.stage import StageError
+from fairway.windows import WindowPlan
+
+MAX_ORDER = 64
+_SPLIT_OF_TEXT = ("windows", "ranks")  # stand beside a cache's settings; they belong to the plan
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """One n-gram cache.
+
+    kind: hashed or exact. Orders min_order … max_order are counted; order n has n−1 context
+    tokens. buckets: per table, hashed only. min_count: a context seen less often is no match.
+    prefill: a rank first counts every target of the ranks before it; without, each rank starts
+    empty. update: when a target is counted: after its segment, or (exact only) right after itself.
+    cross_documents: whether a context may reach back over a BOS; if not, it may begin at its
+    document's BOS but not before it. output: match (first order from the top with enough counts)
+    or orders (every order, exact only).
+    """
+
+    kind: str
+    max_order: int
+    min_order: int = 2
+    buckets: int | None = None
+    min_count: int = 2
+    prefill: bool = True
+    update: str = "segment"
+    cross_documents: bool = True
+    output: str = "match"
+
+    def __post_init__(self) -> None:
+        _one_of("kind", self.kind, ("hashed", "exact"))
+        exact = self.kind == "exact"
+        _one_of("update", self.update, ("segment", "token") if exact else ("segment",))
+        _one_of("output", self.output, ("match", "orders") if exact else ("match",))
+        _whole("max_order", self.max_order, 1, MAX_ORDER)
+        _whole("min_order", self.min_order, 1, self.max_order)
+        _whole("min_count", self.min_count, 1, 2**32 - 1)
+        _one_of("prefill", self.prefill, (True, False))
+        _one_of("cross_documents", self.cross_documents, (True, False))
+        if exact:
+            _one_of("buckets", self.buckets, (None,))
+        else:
+            _whole("buckets", self.buckets, 1, MAX_BUCKETS)
+            if self.buckets & (self.buckets - 1):
+                raise StageError(f"cache.buckets: {self.buckets}; expected a power of two")
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> "CacheSettings":
+        """Check and complete a cache's settings; `windows` and `ranks` may stand beside them.
+
+        Raises StageError naming the key, the value found and what was expected.
+        """
+        known = {field.name for field in fields(cls)}
+        for key in settings:
+            if key not in known and key not in _SPLIT_OF_TEXT:
+                raise StageError(f"cache.{key}: unknown key; expected one of {sorted(known)}")
+        for key in ("kind", "max_order"):
+            if key not in settings:
+                raise StageError(f"cache.{key}: missing")
+        return cls(**{key: value for key, value in settings.items() if key in known})
+
+
+def _one_of(key: str, value: object, expected: tuple) -> None:
+    if not any(
+        value is choice or (value == choice and type(choice) is str) for choice in expected
+    ):
+        choices = " or ".join(str(choice) for choice in expected)
+        raise StageError(f"cache.{key}: {value}; expected {choices}")
+
+
+def _whole(key: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise StageError(f"cache.{key}: {value}; expected a whole number from {low} to {high}")
+
+
+def count_targets(
+    tokens: np.ndarray,
+    plan: WindowPlan,
+    first_target: int,
+    last_target: int,
+    settings: CacheSettings,
+    threads: int = 1,
+    progress: Callable[[int], None] = lambda targets: None,
+) -> MatchCounts:
+    """What the cache knew of targets first_target … last_target (inclusive), output `match`.
+
+    tokens: uint16 (N+1,), may be a read-only memory map; plan: its windows, which say what the
+    segments are. With prefill every target before first_target is counted first; without, counting
+    starts there. progress: called with the number of targets just finished, which sum to those
+    counted. Raises StageError for a range outside 1 … N.
+    """
+    tokens = check_range(tokens, plan, first_target, last_target)
+    count = count_hashed if settings.kind == "hashed" else count_exact
+    orders, hits, totals = count(
+        tokens, plan, settings, first_target, last_target, threads, progress
+    )
+    return MatchCounts(first_target, orders, hits, totals)
+
+
+def count_ranks(
+    tokens: np.ndarray,
+    plan: WindowPlan,
+    ranks: int,
+    settings: CacheSettings,
+    threads: int = 1,
+    progress: Callable[[int], None] = lambda targets: None,
+) -> Iterator[MatchCounts]:
+    """The counts of every rank, in order, each target counted once in all.
+
+    With prefill a rank's counts are a slice of a sequential run's, so one run gives them all.
+    Without, ranks share nothing and are run one after the other.
+    """
+    shares = [plan.rank_targets(rank, ranks) for rank in range(ranks)]
+    if not settings.prefill:
+        for first, last in shares:
+            yield count_targets(tokens, plan, first, last, settings, threads, progress)
+        return
+    whole = count_targets(tokens, plan, 1, plan.targets, settings, threads, progress)
+    for first, last in shares:
+        part = slice(first - 1, last)
+        yield MatchCounts(first, whole.order[part], whole.hits[part], whole.total[part])
+
+
+def check_range(tokens: np.ndarray, plan: WindowPlan, first: int, last: int) -> np.ndarray:
+    """Tokens as a plain read-only uint16 array; StageError for targets outside the text."""
+    if len(tokens) != plan.targets + 1:
+        raise StageError(f"tokens: {len(tokens)}; expected {plan.targets + 1} for these windows")
+    if not 1 <= first <= last <= plan.targets:
+        raise StageError(f"targets {first} to {last}: expected a range in 1 to {plan.targets}")
+    plain = np.asarray(tokens, dtype=np.uint16).view(np.ndarray)
+    plain.flags.writeable = False
+    return plain
