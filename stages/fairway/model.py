@@ -96,24 +96,27 @@ class VirtualLayer(nn.Module):
 
         first_value: the values of layer 0 (None there); attend(q, k, v): causal attention.
         """
-        x = self.stream_mix * x + self.input_mix * x0
+        scalars = self.stream_mix, self.input_mix, self.attention_scale, self.mlp_scale
+        m0, m1, attention_scale, mlp_scale = (scalar.to(x.dtype) for scalar in scalars)
+        x = m0 * x + m1 * x0
         normed = norm(x) * self.norm_scale
         value = block.v(normed, deviations.get("v"))
         if self.value_embedding_scale is not None:
-            value = value + self.value_embedding_scale * value_embedding
+            value = value + self.value_embedding_scale.to(value.dtype) * value_embedding
         mixed = value
         if first_value is not None:
-            mixed = self.value_mix[0] * first_value + self.value_mix[1] * value
+            first, own = self.value_mix.to(value.dtype)
+            mixed = first * first_value + own * value
         q = self._heads(block.q(normed, deviations.get("q")))
         k = self._heads(block.k(normed, deviations.get("k")))
         v = self._heads(mixed)
         q = rotate(norm(q), rotary) * self.query_gain[:, None, None].to(q.dtype)
         y = without_own_value(attend(q, rotate(norm(k), rotary), v), v)
         y = y.transpose(1, 2).flatten(2)
-        x = x + self.attention_scale * block.o(y, deviations.get("o"))
+        x = x + attention_scale * block.o(y, deviations.get("o"))
         hidden = block.up(norm(x) * self.norm_scale, deviations.get("up"))
         hidden = F.leaky_relu(hidden, 0.5).square()
-        return x + self.mlp_scale * block.down(hidden, deviations.get("down")), value
+        return x + mlp_scale * block.down(hidden, deviations.get("down")), value
 
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, time, heads · head_width) → (batch, heads, time, head_width)."""
@@ -123,6 +126,12 @@ class VirtualLayer(nn.Module):
 def norm(x: Tensor) -> Tensor:
     """RMSNorm over the last dimension, without weights."""
     return F.rms_norm(x, (x.shape[-1],))
+
+
+def stream_dtype(x: Tensor) -> torch.dtype:
+    """Type of the activations: x's own, or autocast's while that is on (parameters stay)."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
@@ -162,7 +171,8 @@ class BigramEmbedding(nn.Module):
         last = self.embedding.shape[0] - 1  # the row of a token with none before it
         rows = torch.bitwise_xor(36313 * tokens, 27191 * before) % last
         rows = torch.where(before == _NO_TOKEN, last, rows)
-        return self.scale * F.linear(F.embedding(rows, self.embedding), self.projection)
+        embedded = F.linear(F.embedding(rows, self.embedding), self.projection)
+        return self.scale.to(embedded.dtype) * embedded
 
 
 class ValueEmbedding(nn.Module):
@@ -177,7 +187,8 @@ class ValueEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(batch, time) → (batch, time, kv_width)."""
-        return self.scale * F.linear(F.embedding(tokens, self.embedding), self.projection)
+        embedded = F.linear(F.embedding(tokens, self.embedding), self.projection)
+        return self.scale.to(embedded.dtype) * embedded
 
 
 class Model(nn.Module):
@@ -255,10 +266,11 @@ class Model(nn.Module):
 
     def _embed(self, tokens: Tensor, token_before: Tensor) -> Tensor:
         before = torch.cat((token_before, tokens[:, :-1]), dim=1)
-        return norm(F.embedding(tokens, self.token_embedding) + self.bigram(tokens, before))
+        x = norm(F.embedding(tokens, self.token_embedding) + self.bigram(tokens, before))
+        return x.to(stream_dtype(x))
 
     def _smear(self, x: Tensor, x_before: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.smear_logit)
+        gate = torch.sigmoid(self.smear_logit).to(x.dtype)
         return torch.lerp(x, torch.cat((x_before, x[:, :-1]), dim=1), gate)
 
     def _rotary(self, start: int, time: int) -> tuple[Tensor, Tensor]:
@@ -284,7 +296,7 @@ class Model(nn.Module):
         x, first_value, skips = x0, None, []
         for index, layer in enumerate(self.layers):
             if half <= index < 2 * half:
-                x = x + self.skip_weights[index - half] * skips.pop()
+                x = x + self.skip_weights[index - half].to(x.dtype) * skips.pop()
             block = self.blocks[self.virtual_layers[index]]
             x, value = layer(
                 block, x, x0, first_value, values, rotary, deviations[index],

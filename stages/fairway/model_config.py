@@ -103,7 +103,9 @@ class ModelConfig:
         """(outputs, inputs) of a block's matrices, by name."""
         width, kv_width, mlp_width = self.width, self.kv_width, self.mlp_width
         attention = (width, width), (kv_width, width), (kv_width, width), (width, width)
-        return dict(zip(MATRICES, (*attention, (mlp_width, width), (width, mlp_width)), strict=True))
+        return dict(
+            zip(MATRICES, (*attention, (mlp_width, width), (width, mlp_width)), strict=True)
+        )
 
     def __post_init__(self) -> None:
         self._check_minimum()

@@ -1,0 +1,60 @@
+"""Quantisation-aware training: steps whose forward and backward use fake-quantised weights."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+LEVELS = 31  # int6, symmetric
+
+
+def soft_round(x: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
+    """A differentiable rounding and its derivative at x.
+
+    Towards 0 sharpness it is the identity, towards infinity it is round(). Agustsson and Theis,
+    "Universally quantized neural compression" (2020), section 4.1.
+    """
+    turned = torch.tanh(sharpness * (x - torch.floor(x) - 0.5))
+    height = math.tanh(sharpness / 2)
+    value = torch.floor(x) + 0.5 + turned / (2 * height)
+    return value, sharpness * (1 - turned * turned) / (2 * height)
+
+
+def fake_quantise(matrix: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
+    """A matrix soft-rounded to ±31 steps of each row's scale, and the derivative.
+
+    The scale, max |row| / 31, is taken as a constant by the derivative.
+    """
+    scale = matrix.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / LEVELS
+    value, derivative = soft_round(matrix / scale, sharpness)
+    return value.clamp_(-LEVELS, LEVELS) * scale, derivative
+
+
+@contextlib.contextmanager
+def fake_quantised(matrices: list[Tensor], sharpness: float | None) -> Iterator[None]:
+    """Within, the matrices hold their fake-quantised values; gradients are taken there.
+
+    On leaving, the matrices are themselves again and their gradients are multiplied by the
+    derivative of the rounding (the chain rule). The values are exchanged in the parameters'
+    own memory, so a compiled or otherwise captured forward uses them like any others: there is
+    no switch inside the model to be frozen at capture. sharpness None: nothing happens.
+    """
+    if sharpness is None:
+        yield
+        return
+    with torch.no_grad():
+        originals = [matrix.clone() for matrix in matrices]
+        derivatives = []
+        for matrix in matrices:
+            value, derivative = fake_quantise(matrix, sharpness)
+            matrix.copy_(value)
+            derivatives.append(derivative)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(matrices, originals)
+    with torch.no_grad():
+        torch._foreach_mul_([matrix.grad for matrix in matrices], derivatives)

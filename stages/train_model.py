@@ -1,0 +1,113 @@
+"""Train one model from one seed: weights as a checkpoint, figures as JSON lines.
+
+    python stages/train_model.py --spec results/specs/train_model/ebls.json --seed 1337 \
+        --manifest results/corpus/manifest.json --checkpoint checkpoint.safetensors \
+        --metrics metrics.jsonl --resume resume.pt
+
+With training.world_size above 1 it starts its own processes; under torchrun, which must then
+be given as many, it joins those. Killed and started again, it goes on from the resume file,
+which is deleted in the end. Reads the training shards that the manifest lists.
+"""
+
+import argparse
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fairway.batches import Batches
+from fairway.checkpoints import Checkpoint, ResumeFile
+from fairway.corpus import Manifest
+from fairway.distributed import Processes, check_devices, is_launched, joined, launch
+from fairway.initialization import initialize
+from fairway.model import Model
+from fairway.model_config import ModelConfig
+from fairway.shards import read_shard
+from fairway.stage import EXIT_BAD_INPUT, Spec, StageError, read_spec, run
+from fairway.training import Loop, Metrics, NonFiniteLoss, Training
+from fairway.training_settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training's inputs, read and checked."""
+
+    spec: Spec
+    seed: int
+    config: ModelConfig
+    settings: TrainingSettings
+    manifest: Manifest
+    batches: Batches
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    job = read_job(arguments.spec, arguments.manifest, arguments.seed)
+    world_size = job.settings.world_size
+    if world_size > 1 and not is_launched():
+        check_devices(job.settings, world_size)
+        launch(Path(__file__).resolve(), sys.argv[1:], world_size)
+        return
+    with joined(job.settings) as processes:
+        try:
+            train(job, arguments, processes)
+        except NonFiniteLoss:  # on all ranks alike: one says so
+            if processes.is_first:
+                raise
+            sys.exit(EXIT_BAD_INPUT)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, required=True)
+    for name in ("spec", "manifest", "checkpoint", "metrics", "resume"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    return parser.parse_args()
+
+
+def read_job(spec_path: Path, manifest_path: Path, seed: int) -> Job:
+    """Read and check everything that a training needs."""
+    spec, manifest = read_spec(spec_path), Manifest.load(manifest_path)
+    config = ModelConfig.from_settings(spec.settings["architecture"], spec.settings["vocabulary"])
+    settings = TrainingSettings.from_settings(spec.settings["training"])
+    if settings.sequence > config.rope_context:
+        raise StageError(
+            f"training.sequence: {settings.sequence}; expected at most "
+            f"architecture.rope_context ({config.rope_context})"
+        )
+    if manifest.vocabulary != config.vocabulary:
+        raise StageError(
+            f"{manifest_path}: vocabulary {manifest.vocabulary}; the spec has {config.vocabulary}"
+        )
+    shards = [read_shard(path) for path in manifest.train_shards()]
+    batches = Batches(shards, config.vocabulary, settings.sequence, settings.batch_tokens, seed)
+    return Job(spec, seed, config, settings, manifest, batches)
+
+
+def train(job: Job, outputs: argparse.Namespace, processes: Processes) -> None:
+    """Train in all processes; the first writes the outputs."""
+    model = initialize(Model(job.config), torch.Generator().manual_seed(job.seed))
+    training = Training(model, job.settings, job.batches, processes)
+    data = "".join(shard.sha256 for shard in job.manifest.train.shards)
+    identity = {
+        "spec": job.spec.sha256,
+        "seed": job.seed,
+        "training text": hashlib.sha256(data.encode()).hexdigest(),
+    }
+    resume = ResumeFile(outputs.resume, identity)
+    Loop(training, resume, Metrics(outputs.metrics, processes.is_first)).run()
+    if processes.is_first:
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+        tokenizer = job.manifest.tokenizer.sha256
+        Checkpoint(job.config, tensors, job.spec.sha256, job.seed, tokenizer).save(
+            outputs.checkpoint
+        )
+        resume.remove()
+
+
+if __name__ == "__main__":
+    run(main)
