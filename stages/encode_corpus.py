@@ -15,6 +15,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from sentencepiece import SentencePieceProcessor
+
+from fairway.arrays import save_array
 from fairway.byte_accounting import ByteTable, charge_original_bytes, prove_bytes
 from fairway.corpus import (
     Manifest,
@@ -27,9 +30,8 @@ from fairway.corpus import (
 from fairway.documents import load_split
 from fairway.given_shards import GivenShards, read_given_shards
 from fairway.shards import write_shard
-from fairway.stage import Spec, StageError, atomic_output, read_spec, run, sha256_of
+from fairway.stage import Spec, StageError, read_spec, run, sha256_of
 from fairway.tokenizer import document_starts, encode_documents, load_tokenizer
-from sentencepiece import SentencePieceProcessor
 
 
 def main() -> None:
@@ -45,8 +47,7 @@ def main() -> None:
     known = text.original is not None
     values = charge_original_bytes(decoded, starts, text.original) if known else decoded
     write_shard(arguments.val, text.val)
-    with atomic_output(arguments.val_bytes) as temporary:
-        np.save(temporary, values)
+    save_array(arguments.val_bytes, values)
     folder = arguments.manifest.parent
     manifest = Manifest(
         spec=spec.sha256,

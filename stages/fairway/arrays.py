@@ -1,5 +1,6 @@
-"""Named numpy arrays in one .npz file: atomic to write, checked on reading."""
+"""Numpy arrays in .npz files (several, named) and .npy: atomic to write, checked on reading."""
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -25,5 +26,21 @@ def load_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
             if missing:
                 raise StageError(f"{path}: has no array `{missing[0]}`; found {file.files}")
             return {name: file[name] for name in names}
-    except (ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, OSError) as error:
         raise StageError(f"{path}: damaged .npz ({error}); delete it and run again") from None
+
+
+def save_array(path: Path, values: np.ndarray) -> None:
+    """Write one array as .npy, atomically."""
+    content = io.BytesIO()  # numpy writes to files by itself and hides why the disk refused
+    np.save(content, values, allow_pickle=False)
+    with atomic_output(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Read an .npy; StageError, naming the file, if it is missing or damaged."""
+    try:
+        return np.load(io.BytesIO(require_file(path).read_bytes()), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise StageError(f"{path}: damaged .npy ({error}); delete it and run again") from None

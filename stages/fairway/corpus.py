@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fairway.arrays import load_array
 from fairway.shards import HEADER_BYTES, read_shard
 from fairway.stage import StageError, read_json, require_file, sha256_of, write_json
 
@@ -142,10 +143,7 @@ class Manifest:
 
         Raises StageError unless shape, type and sum are the manifest's.
         """
-        try:
-            values = np.load(require_file(path), allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise StageError(f"{path}: damaged .npy ({error}); delete it and run again") from None
+        values = load_array(path)
         if values.dtype != np.uint16 or values.shape != (self.val.targets,):
             raise StageError(
                 f"{path}: {values.dtype} {values.shape}; expected uint16 ({self.val.targets},)"

@@ -9,6 +9,7 @@ Blank documents are left out. Relative paths start at the working directory.
 """
 
 import hashlib
+import io
 import json
 import lzma
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import zstandard
 from fairway.docstrings import package_docstrings
 from fairway.stage import StageError, require_file
 
-_OPENERS = {".xz": lzma.open, ".zst": zstandard.open}
+_COMPRESSIONS = (".xz", ".zst")
 _DAMAGE = (lzma.LZMAError, zstandard.ZstdError, EOFError)
 
 
@@ -102,16 +103,33 @@ def read_documents(path: Path, separator: str | None = None) -> Iterator[str]:
     Raises StageError naming the file, and the line where there is one.
     """
     path = Path(path)
-    compression = path.suffix if path.suffix in _OPENERS else ""
+    compression = path.suffix if path.suffix in _COMPRESSIONS else ""
     kind = Path(path.name.removesuffix(compression)).suffix
     if kind not in (".txt", ".jsonl"):
         raise StageError(f"{path}: not .txt or .jsonl; expected one, or with .xz or .zst behind")
-    opener = _OPENERS[compression] if compression else open
     try:
-        with opener(require_file(path), "rb") as file:
+        with _opened(require_file(path), compression) as file:
             yield from _lines(path, file) if kind == ".jsonl" else _texts(path, file, separator)
     except _DAMAGE as error:
         raise StageError(f"{path}: damaged {compression} file ({error})") from None
+
+
+def _opened(path: Path, compression: str) -> IO[bytes]:
+    if compression == ".xz":
+        return lzma.open(path)
+    return io.BytesIO(_zstd_content(path.read_bytes())) if compression else path.open("rb")
+
+
+def _zstd_content(compressed: bytes) -> bytes:
+    """Content of all frames; zstandard's own reader takes a cut frame for the end."""
+    parts = []
+    while compressed:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        parts.append(frame.decompress(compressed))
+        if not frame.eof:
+            raise EOFError("ends within a frame")
+        compressed = frame.unused_data
+    return b"".join(parts)
 
 
 def _texts(path: Path, file: IO[bytes], separator: str | None) -> list[str]:

@@ -61,8 +61,8 @@ def write_shard(path: Path, parts: np.ndarray | list[np.ndarray]) -> int:
     """Write token arrays, one after the other, as one shard; returns the token count."""
     parts = [parts] if isinstance(parts, np.ndarray) else parts
     count = sum(len(part) for part in parts)
-    if count == 0:
-        raise StageError(f"{path}: no tokens to write")
+    if not 0 < count < 2**31:  # the header has 32 bits for it
+        raise StageError(f"{path}: {count} tokens to write; expected 1 to {2**31 - 1}")
     header = np.zeros(HEADER_INTEGERS, dtype="<i4")
     header[:3] = MAGIC, VERSION, count
     with atomic_output(path) as temporary, temporary.open("wb") as file:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 EXIT_BAD_INPUT = 2
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class StageError(Exception):
@@ -76,8 +77,9 @@ def sha256_of(path: Path) -> str:
 def atomic_output(path: Path) -> Iterator[Path]:
     """Yield a temporary path in `path`'s folder; on success it is synced and renamed to `path`.
 
-    On any exception the temporary file is removed and `path` is left as it was. The temporary
-    name keeps the suffix, since some writers (numpy) append one.
+    On any exception the temporary file is removed and `path` is left as it was; a killed
+    process leaves at most the temporary file, whose name begins with a dot. The temporary name
+    keeps the suffix, since some writers (numpy) append one. Raises StageError if the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +89,10 @@ def atomic_output(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise StageError(f"{path}: cannot write: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -104,11 +110,12 @@ def run(main: Callable[[], None]) -> None:
     except StageError as error:
         message = str(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in _DISK_FULL:
             raise
         message = f"{error.filename or 'output'}: cannot write: {error.strerror}"
     else:
         return
+    message = " ".join(message.splitlines())
     print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
     sys.exit(EXIT_BAD_INPUT)
 

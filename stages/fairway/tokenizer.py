@@ -80,6 +80,8 @@ def load_tokenizer(path: Path, vocabulary: int) -> SentencePieceProcessor:
     except RuntimeError:
         raise StageError(f"{path}: not a SentencePiece model") from None
     size = tokenizer.get_piece_size()
+    if size > 1 << 16:
+        raise StageError(f"{path}: {size} pieces; token shards hold ids of 16 bits, 65536 at most")
     if size != vocabulary:
         raise StageError(f"{path}: {size} pieces; expected corpus.vocabulary, {vocabulary}")
     if tokenizer.bos_id() != BOS or not tokenizer.is_control(BOS):

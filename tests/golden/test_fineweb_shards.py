@@ -1,0 +1,158 @@
+"""Real FineWeb tokens and the real tokenizer of parameter-golf go through the corpus stages."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sentencepiece import SentencePieceProcessor
+
+from corpus_samples import (
+    ENCODE_FLAGS,
+    as_tokenizer,
+    assert_refused,
+    make_corpus,
+)
+from fairway.byte_accounting import ByteTable, charge_original_bytes, document_bytes, prove_bytes
+from fairway.corpus import Manifest
+from fairway.documents import read_documents
+from fairway.shards import read_shard
+from fairway.stage import StageError, sha256_of
+from fairway.tokenizer import (
+    check_belongs,
+    document_starts,
+    encode_documents,
+    load_tokenizer,
+    train_tokenizer,
+)
+from shared_data import require_shared
+
+SHARDS = "data/datasets/fineweb10B_sp1024"
+VAL_BYTES = 1_245_313
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> SentencePieceProcessor:
+    return load_tokenizer(require_shared("data/tokenizers/fineweb_1024_bpe.model"), 1024)
+
+
+@pytest.fixture(scope="module")
+def val() -> np.ndarray:
+    return read_shard(require_shared(f"{SHARDS}/fineweb_val_000000.bin"), 1024)
+
+
+@cache
+def texts(name: str) -> list[str]:
+    return list(read_documents(require_shared(f"data/{name}.jsonl.xz")))
+
+
+@cache
+def other_tokenizer() -> bytes:
+    """As many pieces, trained on the very text: the nearest wrong one there is."""
+    return train_tokenizer(texts("fineweb_val_docs"), 1024)
+
+
+def settings_for(**others: Any) -> dict[str, Any]:
+    return {
+        "kind": "shards",
+        "train_shards": [str(require_shared(SHARDS) / "fineweb_train_*.bin")],
+        "val_shards": [str(require_shared(f"{SHARDS}/fineweb_val_000000.bin"))],
+        "tokenizer": str(require_shared("data/tokenizers/fineweb_1024_bpe.model")),
+        "vocabulary": 1024,
+        "val_fraction": 0.06,
+        "minimum_documents": 100,
+        **others,
+    }
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_shards_are_taken_as_they_are(tmp_path: Path, known: bool) -> None:
+    documents = str(require_shared("data/fineweb_val_docs.jsonl.xz")) if known else None
+    done = make_corpus(tmp_path, settings_for(val_documents=documents), *ENCODE_FLAGS)
+    assert done.returncode == 0, done.stderr
+    manifest = Manifest.load(tmp_path / "out/manifest.json")
+    assert (manifest.train.documents, manifest.train.tokens) == (200, 628_457)
+    assert (manifest.val.documents, manifest.val.tokens) == (458, 519_543)
+    assert manifest.val.targets == 519_542
+    assert manifest.val.bytes == manifest.val.decoded_bytes == VAL_BYTES
+    assert manifest.val.original_bytes == (VAL_BYTES if known else None)
+    given = require_shared(f"{SHARDS}/fineweb_val_000000.bin")
+    assert sha256_of(tmp_path / "out/val.bin") == sha256_of(given)
+    manifest.read_val_bytes(tmp_path / "out/val_bytes.npy")
+    manifest.verify()
+
+
+@pytest.mark.parametrize(
+    ("shard", "documents"),
+    [("train", "fineweb_sample200_docs"), ("val", "fineweb_val_docs")],
+)
+def test_encoding_gives_the_tokens_of_the_shards(
+    tokenizer: SentencePieceProcessor, shard: str, documents: str
+) -> None:
+    expected = read_shard(require_shared(f"{SHARDS}/fineweb_{shard}_000000.bin"))
+    tokens = np.concatenate(encode_documents(tokenizer, texts(documents)))
+    assert np.array_equal(tokens, expected)
+
+
+def test_bytes_per_target_are_the_published_rule(
+    tokenizer: SentencePieceProcessor, val: np.ndarray
+) -> None:
+    values = ByteTable.of(tokenizer).target_bytes(val[:20_001])
+    for index in range(20_000):
+        target, previous = int(val[index + 1]), int(val[index])
+        piece = tokenizer.id_to_piece(target)
+        expected = len(piece.removeprefix("▁").encode())
+        expected += piece.startswith("▁") and not tokenizer.is_control(previous)
+        if tokenizer.is_byte(target) or tokenizer.is_control(target):
+            expected = int(tokenizer.is_byte(target))
+        assert values[index] == expected
+
+
+def test_no_piece_of_the_real_tokenizer_needs_the_rule_for_runs(
+    tokenizer: SentencePieceProcessor,
+) -> None:
+    assert not [i for i in range(1024) if "▁" in tokenizer.id_to_piece(i)[1:]]
+
+
+@pytest.mark.parametrize("cut", [1, 1000, 100_003])
+def test_cut_validation_text_is_accounted_for(
+    tokenizer: SentencePieceProcessor, val: np.ndarray, cut: int
+) -> None:
+    part = val[:-cut]
+    prove_bytes(tokenizer, ByteTable.of(tokenizer), part, document_starts(part, "val"))
+
+
+def test_lossy_text_is_charged_its_original_bytes(tokenizer: SentencePieceProcessor) -> None:
+    documents = texts("docs")[:100]  # line breaks and indentation, which this tokenizer drops
+    tokens = np.concatenate(encode_documents(tokenizer, documents))
+    starts = document_starts(tokens, "docs")
+    decoded = prove_bytes(tokenizer, ByteTable.of(tokenizer), tokens, starts)
+    original = np.array([len(text.encode()) for text in documents])
+    assert 0.9 * original.sum() < decoded.sum() < 0.99 * original.sum()
+    charged = charge_original_bytes(decoded, starts, original)
+    assert np.array_equal(document_bytes(charged, starts), original)
+    assert (charged != decoded).sum() <= 2 * len(documents)
+
+
+def test_wrong_tokenizer_of_the_same_size_is_refused(tmp_path: Path, val: np.ndarray) -> None:
+    (tmp_path / "wrong.model").write_bytes(other_tokenizer())
+    done = make_corpus(tmp_path, settings_for(tokenizer="wrong.model"), *ENCODE_FLAGS)
+    assert_refused(done, "fineweb_val_000000.bin: 0 of 64 documents", "does not belong")
+    for start in range(0, len(val), 50_000):
+        with pytest.raises(StageError, match="val: 0 of"):
+            check_belongs(as_tokenizer(other_tokenizer()), val[start : start + 50_000], "val")
+
+
+def test_shards_of_the_wrong_tokenizer_are_refused(tokenizer: SentencePieceProcessor) -> None:
+    tokens = encode_documents(as_tokenizer(other_tokenizer()), texts("fineweb_val_docs"))
+    with pytest.raises(StageError, match="shard: 0 of 64"):
+        check_belongs(tokenizer, np.concatenate(tokens), "shard")
+
+
+def test_every_document_comes_back_with_the_right_one(
+    tokenizer: SentencePieceProcessor, val: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairway.tokenizer.BELONGING_SAMPLE", 458)
+    monkeypatch.setattr("fairway.tokenizer.BELONGING_SHARE", 1.0)
+    check_belongs(tokenizer, val, "val")
