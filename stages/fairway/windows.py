@@ -55,6 +55,12 @@ class WindowPlan:
         first = 1 if index == 0 else start + self.length - self.stride + 1
         return Window(start, min(start + self.length, self.targets), first)
 
+    def window_of(self, target: int) -> int:
+        """Index of the window that scores a target."""
+        if not 1 <= target <= self.targets:
+            raise StageError(f"target {target}: expected 1 to {self.targets}")
+        return max(0, -(-(target - self.length) // self.stride))
+
     def rank_windows(self, rank: int, ranks: int) -> range:
         """Indices of the windows that rank `rank` of `ranks` scores; never empty."""
         if not 0 <= rank < ranks:

@@ -1,0 +1,80 @@
+"""Pack a quantised model into its artifact and account for every byte.
+
+    ./run results/models/ebls/seed1337/artifact.bin
+
+    python stages/pack_artifact.py --spec results/specs/pack_artifact/ebls.json \\
+        --quantized results/models/ebls/seed1337/quantized.safetensors \\
+        --artifact /tmp/artifact.bin --ledger /tmp/ledger.json
+
+Code counts as the files that scoring imports, without comments and formatting. If code and model
+are not below the limit, the cheapest weights of ±1 are set to 0; if that is not enough, the
+ledger goes to stderr and nothing is written.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from pathlib import Path
+
+# What scoring imports is counted as code; importing it makes this stage depend on it as well.
+import score_targets
+from fairway.ledger import code_bytes, ledger
+from fairway.pruning import pack
+from fairway.quantization import QuantizedModel
+from fairway.stage import StageError, atomic_output, read_spec, run, write_json
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--spec", type=Path, required=True)
+    parser.add_argument("--quantized", type=Path, required=True)
+    parser.add_argument("--artifact", type=Path, required=True)
+    parser.add_argument("--ledger", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    spec = read_spec(options.spec)
+    settings, start = spec.settings, time.monotonic()
+    limit = settings["artifact_bytes"]
+    quantized = QuantizedModel.load(options.quantized)
+    code = code_bytes(Path(score_targets.__file__))
+    packed = pack(
+        quantized.stored,
+        quantized.diagonals,
+        settings["compressor"],
+        settings["prune_fraction"],
+        limit - sum(code.values()),
+    )
+    sizes = ledger(packed.stored, packed.artifact, code, limit)
+    provenance = {
+        "artifact_sha256": hashlib.sha256(packed.artifact).hexdigest(),
+        "seed": quantized.provenance["seed"],
+        "specs": {
+            "train_model": quantized.provenance["train_model"],
+            "quantize_model": quantized.provenance["quantize_model"],
+            "pack_artifact": spec.sha256,
+        },
+        "compressor": settings["compressor"],
+        "pruned_weights": packed.fit.pruned,
+        "packings": packed.fit.probes,
+        "seconds": time.monotonic() - start,
+    }
+    result = provenance | sizes
+    if sizes["headroom_bytes"] <= 0:
+        print(json.dumps(result, indent=1), file=sys.stderr)
+        raise StageError(
+            f"artifact: {sizes['total_bytes']:,} bytes ({sizes['code_bytes']:,} of code) with "
+            f"{packed.fit.pruned:,} weights pruned; expected less than limits.artifact_bytes, "
+            f"{limit:,}"
+        )
+    with atomic_output(options.artifact) as temporary:
+        temporary.write_bytes(packed.artifact)
+    write_json(options.ledger, result)
+
+
+if __name__ == "__main__":
+    run(main)

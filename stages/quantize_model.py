@@ -1,0 +1,91 @@
+"""Quantise a trained model with GPTQ, calibrated on training text.
+
+    ./run results/models/ebls/seed1337/quantized.safetensors
+
+    python stages/quantize_model.py --spec results/specs/quantize_model/ebls.json \\
+        --manifest results/corpus/manifest.json \\
+        --checkpoint results/models/ebls/seed1337/checkpoint.safetensors \\
+        --quantized /tmp/quantized.safetensors --report /tmp/quantize.json
+
+Calibration sequences are as long as the model's context and spread over all training shards. The
+report has, for every matrix, the output error of GPTQ and of rounding to nearest.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from fairway.calibration import calibration_sequences, gather_hessians
+from fairway.corpus import Manifest
+from fairway.devices import prepare_device
+from fairway.gptq import GptqSettings
+from fairway.quantization import load_checkpoint, matrices, quantize
+from fairway.shards import read_shard
+from fairway.stage import Progress, StageError, read_spec, run, write_json
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--spec", type=Path, required=True)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--quantized", type=Path, required=True)
+    parser.add_argument("--report", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    spec = read_spec(options.spec)
+    settings, start = spec.settings, time.monotonic()
+    device = prepare_device(settings["device"], settings["threads"])
+    manifest = Manifest.load(options.manifest)
+    model, metadata = load_checkpoint(options.checkpoint)
+    tokenizer_sha256 = metadata["tokenizer_sha256"]
+    if tokenizer_sha256 != manifest.tokenizer.sha256:
+        raise StageError(
+            f"{options.checkpoint}: tokenizer SHA-256 {tokenizer_sha256}; "
+            f"the corpus has {manifest.tokenizer.sha256}"
+        )
+    shards = [read_shard(path) for path in manifest.train_shards()]
+    sequences = calibration_sequences(
+        shards, settings["calibration_tokens"], model.config.rope_context
+    )
+    if (largest := int(sequences.max())) >= model.config.vocabulary:
+        raise StageError(
+            f"training text: token id {largest}; the model has {model.config.vocabulary}"
+        )
+    progress = Progress(sequences.size, "tokens")
+    model.to(device)
+    hessians = gather_hessians(
+        model, matrices(model), sequences, settings["batch_sequences"], progress.update
+    )
+    progress.close()
+    calibrated = time.monotonic()
+    gptq = GptqSettings(
+        settings["damping"], settings["block"], tuple(settings["clip_percentiles"])
+    )
+    provenance = {
+        "train_model": metadata["spec"],
+        "quantize_model": spec.sha256,
+        "seed": int(metadata["seed"]),
+    }
+    quantized, layers = quantize(
+        model, hessians, gptq, settings["fp16_below"], tokenizer_sha256, provenance
+    )
+    quantized.save(options.quantized)
+    write_json(
+        options.report,
+        {
+            **provenance,
+            "calibration_sequences": len(sequences),
+            "calibration_tokens": int(sequences.size),
+            "calibration_seconds": calibrated - start,
+            "quantize_seconds": time.monotonic() - calibrated,
+            "layers": layers,
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)

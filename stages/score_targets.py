@@ -1,0 +1,64 @@
+"""Score one rank's share of the validation text with a packed model.
+
+    ./run results/models/ebls/seed1337/scores/rank0.npz
+
+    python stages/score_targets.py --spec results/specs/score_targets/ebls.json \\
+        --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
+        --artifact results/models/ebls/seed1337/artifact.bin --rank 0 \\
+        --scores /tmp/rank0.npz --stats /tmp/rank0.json
+
+All that it knows of the model is the artifact. Writes nll and entropy of every target.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from fairway.artifact import build_model, read_artifact
+from fairway.corpus import Manifest
+from fairway.devices import prepare_device
+from fairway.scores import Scores
+from fairway.scoring import score_windows
+from fairway.stage import Progress, read_spec, run, sha256_of, write_json
+from fairway.windows import WindowPlan
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--spec", type=Path, required=True)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--val", type=Path, required=True)
+    parser.add_argument("--artifact", type=Path, required=True)
+    parser.add_argument("--rank", type=int, required=True)
+    parser.add_argument("--scores", type=Path, required=True)
+    parser.add_argument("--stats", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    spec = read_spec(options.spec)
+    settings, start = spec.settings, time.monotonic()
+    device = prepare_device(settings["device"], settings["threads"])
+    manifest = Manifest.load(options.manifest)
+    tokens = manifest.read_val(options.val)
+    plan = WindowPlan(manifest.val.targets, **settings["windows"])
+    windows = plan.rank_windows(options.rank, settings["ranks"])
+    stored = read_artifact(options.artifact)
+    stored.require_corpus(manifest.tokenizer.sha256, manifest.vocabulary, options.artifact)
+    model = build_model(stored).to(device)
+    loaded = time.monotonic()
+    first, last = plan.rank_targets(options.rank, settings["ranks"])
+    progress = Progress(last + 1 - first, "targets")
+    nll, entropy = score_windows(
+        model, tokens, plan, windows, settings["batch_windows"], progress.update
+    )
+    progress.close()
+    scores = Scores(first, nll, entropy, sha256_of(options.artifact), spec.sha256)
+    scores.save(options.scores)
+    seconds = {"load_seconds": loaded - start, "seconds": time.monotonic() - loaded}
+    write_json(options.stats, seconds)
+
+
+if __name__ == "__main__":
+    run(main)

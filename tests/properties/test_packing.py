@@ -1,0 +1,59 @@
+"""Whatever the tensors, unpacking gives back every bit."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairway.artifact import compressor, decode, encode
+from fairway.storage import RowIntegers, StoredModel
+
+LIMITS = {"int6": 31, "int8": 127}
+BITS = {"float16": np.uint16, "float32": np.uint32}
+SIZES = st.integers(0, 9)
+
+
+@st.composite
+def models(draw) -> StoredModel:
+    """Tensors of random kinds and shapes, empty and 0-d ones among them, of arbitrary bits."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    kinds, tensors = {}, {}
+    for index in range(draw(st.integers(0, 6))):
+        kind = draw(st.sampled_from([*LIMITS, *BITS]))
+        name = f"{index}.{draw(st.text(max_size=5))}"
+        kinds[name] = kind
+        if kind in LIMITS:
+            shape = draw(st.tuples(SIZES, SIZES))
+            limit = LIMITS[kind]
+            integers = generator.integers(-limit, limit + 1, shape, dtype=np.int8)
+            scale = arbitrary(generator, shape[:1], "float16")
+            tensors[name] = RowIntegers(torch.from_numpy(integers), scale)
+        else:
+            shape = draw(st.lists(SIZES, max_size=4).map(tuple))
+            tensors[name] = arbitrary(generator, shape, kind)
+    return StoredModel({"width": 3}, "abc", kinds, tensors)
+
+
+def arbitrary(generator: np.random.Generator, shape: tuple, kind: str) -> torch.Tensor:
+    """Any bits at all: NaN, infinities and denormals too."""
+    values = generator.integers(0, np.iinfo(BITS[kind]).max, shape, BITS[kind], endpoint=True)
+    return torch.from_numpy(np.asarray(values, BITS[kind]).view(kind))
+
+
+def parts(tensor: RowIntegers | torch.Tensor) -> list[np.ndarray]:
+    both = [tensor.integers, tensor.scale] if isinstance(tensor, RowIntegers) else [tensor]
+    return [part.numpy() for part in both]
+
+
+@settings(max_examples=60, deadline=None)
+@given(models(), st.sampled_from(["lzma", "zstd"]))
+def test_unpacking_gives_back_every_bit(stored, name):
+    content = encode(stored, name, compressor(name))
+    found = decode(content, "x")
+    assert found.config == stored.config and found.tokenizer_sha256 == stored.tokenizer_sha256
+    assert found.kinds == stored.kinds and list(found.tensors) == list(stored.tensors)
+    for key, tensor in stored.tensors.items():
+        for before, after in zip(parts(tensor), parts(found.tensors[key]), strict=True):
+            assert before.shape == after.shape and before.dtype == after.dtype
+            assert before.tobytes() == after.tobytes()
+    assert encode(found, name, compressor(name)) == content
