@@ -59,15 +59,19 @@ def source_files(package: str) -> list[Path]:
         spec = importlib.util.find_spec(package) if package.isidentifier() else None
     except ValueError:
         spec = None
-    if spec is None or (spec.origin is None and not spec.submodule_search_locations):
-        raise StageError(f"corpus.packages: {package} is not installed; expected package names")
-    if not spec.submodule_search_locations:
-        return [file for file in [Path(spec.origin)] if file.suffix == ".py"]
-    files = []
-    for root in map(Path, spec.submodule_search_locations):
-        for file in sorted(root.rglob("*.py")):
-            if file.is_file() and not _TEST_FOLDERS.intersection(file.relative_to(root).parts):
-                files.append(file)
+    files: list[Path] = []
+    if spec is not None and spec.submodule_search_locations:
+        for root in map(Path, spec.submodule_search_locations):
+            for file in sorted(root.rglob("*.py")):
+                if file.is_file() and not _TEST_FOLDERS.intersection(file.relative_to(root).parts):
+                    files.append(file)
+    elif spec is not None and spec.origin and spec.origin.endswith(".py"):
+        files = [Path(spec.origin)]
+    if not files:
+        raise StageError(
+            f"corpus.packages: {package} is not installed or has no Python source; expected the "
+            "name by which it is imported"
+        )
     return files
 
 

@@ -120,10 +120,7 @@ def test_package_that_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("name", ["no_such_package", "no.such.package", "../numpy", "", "sys"])
 def test_package_without_source_is_an_error(name: str) -> None:
-    if name == "sys":
-        assert source_files(name) == []
-        return
-    with pytest.raises(StageError, match="corpus.packages: .* is not installed"):
+    with pytest.raises(StageError, match=r"corpus\.packages: .* is not installed"):
         source_files(name)
 
 
@@ -164,9 +161,12 @@ def test_jsonl_has_a_document_per_line(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"text": "cut', b'{"id": 1}', b'{"text": 3}', b"[]", b'"text"', b'{"text": null}']
-    + [b'{"text": "\\ud800"}', b'{"text": "\xff"}']
-)  # fmt: skip
+    "line",
+    [
+        *(b'{"text": "cut', b'{"id": 1}', b'{"text": 3}', b"[]", b'"text"', b'{"text": null}'),
+        *(b'{"text": "\\ud800"}', b'{"text": "\xff"}'),
+    ],
+)
 def test_unreadable_line_is_named(tmp_path: Path, line: bytes) -> None:
     path = write(tmp_path / "a.jsonl", b'{"text": "good"}\n\n' + line + b"\n")
     with pytest.raises(StageError, match=r'a\.jsonl: line 3: expected a JSON object .* "text"'):
