@@ -6,6 +6,8 @@ import torch
 
 from fairway.model import Model
 
+_TINY = 1e-12  # matrices that start at 0 have no norm to divide by
+
 
 @torch.no_grad()
 def deviation_norms(model: Model) -> list[dict[str, Any]]:
@@ -20,8 +22,11 @@ def deviation_norms(model: Model) -> list[dict[str, Any]]:
         if not deviations:
             continue
         block = model.blocks[model.virtual_layers[index]]
+        norms_of_block = {
+            name: block.get_submodule(name).weight.norm().clamp_min(_TINY) for name in deviations
+        }
         ratios = {
-            name: (deviation.norm() / block.get_submodule(name).weight.norm()).item()
+            name: (deviation.norm() / norms_of_block[name]).item()
             for name, deviation in deviations.items()
         }
         norms.append(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fairway.model_config import ModelConfig
 
+_EPSILON = torch.finfo(torch.float32).eps  # of norms, in every type
 _NO_TOKEN = -1  # stands for the token before the first one
 
 
@@ -125,7 +126,7 @@ class VirtualLayer(nn.Module):
 
 def norm(x: Tensor) -> Tensor:
     """RMSNorm over the last dimension, without weights."""
-    return F.rms_norm(x, (x.shape[-1],))
+    return F.rms_norm(x, (x.shape[-1],), eps=_EPSILON)
 
 
 def stream_dtype(x: Tensor) -> torch.dtype:

@@ -1,0 +1,173 @@
+"""A training step and the loop around it, in one process."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fairway.batches import Batches
+from fairway.checkpoints import ResumeFile
+from fairway.distributed import Processes, check_devices
+from fairway.initialization import initialize
+from fairway.model import Model
+from fairway.model_config import ModelConfig
+from fairway.optimizers import parameter_kinds
+from fairway.stage import StageError
+from fairway.training import Loop, Metrics, NonFiniteLoss, Training, next_token_loss
+from fairway.training_settings import TrainingSettings
+from tiny_training import ARCHITECTURE, TRAINING, VOCABULARY, markov_tokens
+
+ALONE = Processes(0, 1, torch.device("cpu"), parent=0)
+
+
+def new_model(seed: int = 1, **architecture: Any) -> Model:
+    config = ModelConfig.from_settings({**ARCHITECTURE, **architecture}, VOCABULARY)
+    return initialize(Model(config), torch.Generator().manual_seed(seed))
+
+
+def training(model: Model | None = None, **changes: Any) -> Training:
+    settings = TrainingSettings.from_settings({**TRAINING, **changes})
+    shards = [markov_tokens(3000, seed=0)]
+    batches = Batches(shards, VOCABULARY, settings.sequence, settings.batch_tokens, seed=1)
+    return Training(model or new_model(), settings, batches, ALONE)
+
+
+def run_loop(folder: Path, made: Training) -> list[dict[str, Any]]:
+    resume = ResumeFile(folder / "resume.pt", {"seed": 1})
+    Loop(made, resume, Metrics(folder / "metrics.jsonl", writes=True)).run()
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(made: Training) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in made.parameters]
+
+
+def all_equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_every_parameter_has_one_optimiser() -> None:
+    model = new_model()
+    kinds = parameter_kinds(model)
+    found = [id(parameter) for kind in kinds.values() for parameter in kind]
+    assert sorted(found) == sorted(id(parameter) for parameter in model.parameters())
+    assert len(kinds["gates"]) == 2 and len(kinds["embeddings"]) == 3
+    lora, blocks, projections = 2 * 2 * 4, 2 * 6, 2
+    assert len(kinds["matrices"]) == lora + blocks + projections
+    assert all(parameter.ndim == 2 for parameter in kinds["matrices"])
+
+
+def test_accumulated_gradient_is_that_of_the_whole_batch() -> None:
+    made = training(gradient_clip=1e9, qat_below=0.0)
+    parts = made.batches.micro_batches(0, 0, 1)
+    inputs, targets = (torch.cat(side) for side in zip(*parts, strict=True))
+    twin = new_model()
+    loss, penalty = next_token_loss(twin, inputs, targets)
+    (loss + penalty).backward()
+    found_loss, norm = made.step(0, 1.0).tolist()
+    assert found_loss == pytest.approx(loss.item(), abs=1e-5)
+    expected = torch.cat([parameter.grad.flatten() for parameter in twin.parameters()])
+    torch.testing.assert_close(made.buffer[:-1], expected, atol=1e-6, rtol=1e-4)
+    assert norm == pytest.approx(expected.norm().item(), rel=1e-4)
+
+
+def test_gradient_is_clipped_to_the_global_norm() -> None:
+    made = training(gradient_clip=0.01)
+    norm = made.step(0, 1.0)[1].item()
+    assert norm > 0.02
+    assert made.buffer[:-1].norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_late_steps_use_fake_quantised_weights() -> None:
+    """The loss of a step below the threshold is that of the rounded weights."""
+    made, plain = training(qat_below=0.5, muon_lr=0.1), training(qat_below=0.0, muon_lr=0.1)
+    for step in range(6):  # away from the start, where output matrices are 0
+        made.step(step, 1.0), plain.step(step, 1.0)
+    assert all_equal(weights(made), weights(plain))
+    assert made.step(6, 0.1)[0].item() != plain.step(6, 0.1)[0].item()
+    assert not all_equal(weights(made), weights(plain))
+
+
+def test_loss_falls_and_metrics_tell(tmp_path: Path) -> None:
+    *lines, done = run_loop(tmp_path, training(steps=40))
+    assert [line["step"] for line in lines] == list(range(1, 41))
+    assert lines[0]["loss"] == pytest.approx(4.16, abs=0.05)  # ln 64
+    assert lines[-1]["loss"] < 3.0
+    assert set(lines[0]) == {
+        *("step", "loss", "lr_scale", "ms_per_step", "tokens_per_second", "seconds"),
+        "gradient_norm",
+    }
+    assert lines[-1]["lr_scale"] == 0.125
+    assert done["event"] == "done" and done["steps"] == 40
+    assert done["parameters"] == sum(p.numel() for p in new_model().parameters())
+    assert [line["layer"] for line in done["deviations"]] == [0, 1]
+
+
+def test_warm_up_leaves_no_trace(tmp_path: Path) -> None:
+    warm, cold = training(warmup_steps=3), training(warmup_steps=0)
+    losses = [[line.get("loss") for line in run_loop(tmp_path, made)] for made in (warm, cold)]
+    assert losses[0] == losses[1]
+    assert all_equal(weights(warm), weights(cold))
+
+
+def test_final_weights_are_half_ema_half_swa(tmp_path: Path) -> None:
+    made = training(steps=12, warmdown_steps=8, swa_below=0.3, swa_every=1)
+    run_loop(tmp_path, made)
+    assert made.averages.snapshots == 2  # scales 0.25, 0.125
+    for final, ema, swa_sum in zip(
+        made.parameters, made.averages.ema, made.averages.swa_sum, strict=True
+    ):
+        torch.testing.assert_close(final.detach(), 0.5 * ema + 0.25 * swa_sum)
+
+
+def test_no_snapshot_is_said(tmp_path: Path, capsys) -> None:
+    made = training(steps=4, warmdown_steps=0)
+    run_loop(tmp_path, made)
+    assert "no SWA snapshot was taken; the final weights are the EMA" in capsys.readouterr().err
+    assert all_equal(weights(made), made.averages.ema)
+
+
+def test_independent_layers_train_too(tmp_path: Path) -> None:
+    shared_keys = {"shared_blocks", "loops", "unique_blocks", "lora_rank", "lora_matrices"}
+    sizes = {
+        key: value
+        for key, value in ARCHITECTURE.items()
+        if key not in shared_keys and not key.startswith("gamma")
+    }
+    config = ModelConfig.from_settings({**sizes, "layers": "independent", "blocks": 3}, VOCABULARY)
+    model = initialize(Model(config), torch.Generator().manual_seed(0))
+    *lines, done = run_loop(tmp_path, training(model, steps=20))
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.3 and done["deviations"] == []
+
+
+def test_a_cap_in_seconds_ends_the_training(tmp_path: Path) -> None:
+    made = training(steps=100_000, warmdown_steps=5, max_seconds=0.5, log_every=1)
+    *lines, done = run_loop(tmp_path, made)
+    assert 1 <= done["steps"] < 1000 and 0.5 <= done["seconds"] < 5
+    assert lines[-1]["lr_scale"] < 1
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_and_names_the_step(tmp_path: Path, bad: float) -> None:
+    made = training()
+    step = made.step
+
+    def poisoned(number: int, scale: float) -> torch.Tensor:
+        if number == 3:
+            with torch.no_grad():
+                made.model.skip_weights.fill_(bad)
+        return step(number, scale)
+
+    made.step = poisoned
+    with pytest.raises(NonFiniteLoss, match="training step 4: loss nan"):
+        run_loop(tmp_path, made)
+
+
+def test_cuda_devices_are_counted(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    settings = TrainingSettings.from_settings({**TRAINING, "device": "cuda", "world_size": 8})
+    with pytest.raises(StageError, match=r"cuda with 8 processes .* it has 1 CUDA devices"):
+        check_devices(settings, 8)
+    check_devices(settings, 1)
