@@ -19,7 +19,6 @@ TRAINING_BYTES = 1 << 25  # of text; more does not change 1,024 pieces by much
 BATCH_DOCUMENTS = 512
 BELONGING_SAMPLE = 64  # documents
 BELONGING_SHARE = 0.9  # of them that must encode to the ids they have
-_CHUNK_CHARACTERS = 30_000  # the trainer keeps positions within a word in 16 bits
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> bytes:
@@ -31,7 +30,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> bytes:
     model = io.BytesIO()
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=_training_chunks(texts),
+            sentence_iterator=_training_texts(texts),
             model_writer=model,
             model_type="bpe",
             vocab_size=vocabulary,
@@ -45,27 +44,25 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> bytes:
             allow_whitespace_only_pieces=True,
             # Decoding strips the space this adds, which is why a first ▁ counts no byte.
             add_dummy_prefix=True,
-            max_sentence_length=4 * _CHUNK_CHARACTERS,
+            max_sentence_length=1 << 30,  # longer ones would be left out
             num_threads=1,
             minloglevel=2,
         )
     except RuntimeError as error:
-        reason = str(error).rpartition("] ")[2].strip()
+        reason = str(error).rpartition("] ")[2].strip() or error
         raise StageError(
             f"corpus.vocabulary: {vocabulary} pieces cannot be trained on this text ({reason})"
         ) from None
     return model.getvalue()
 
 
-def _training_chunks(texts: Iterable[str]) -> Iterator[str]:
+def _training_texts(texts: Iterable[str]) -> Iterator[str]:
     size = 0
     for text in texts:
         if size >= TRAINING_BYTES:
             return
-        for start in range(0, len(text), _CHUNK_CHARACTERS):
-            chunk = text[start : start + _CHUNK_CHARACTERS]
-            size += len(chunk.encode())
-            yield chunk
+        size += len(text.encode())
+        yield text
 
 
 def load_tokenizer(path: Path, vocabulary: int) -> SentencePieceProcessor:

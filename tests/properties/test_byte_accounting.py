@@ -157,6 +157,9 @@ def test_difference_goes_on_to_the_target_before() -> None:
 def test_document_that_cannot_carry_its_bytes() -> None:
     with pytest.raises(StageError, match="document 0: 9 bytes of text; its tokens are too few"):
         charge_original_bytes(np.array([0, 3], np.uint16), np.array([0, 1]), np.array([9, 3]))
+    values, starts = np.array([3, 0, 1], np.uint16), np.array([0, 2])
+    with pytest.raises(StageError, match="document 1: 131071 bytes"):  # more than two targets hold
+        charge_original_bytes(values, starts, np.array([3, 2 * 65535 + 1]))
 
 
 def test_tokenizer_that_needs_another_rule_is_refused() -> None:

@@ -41,7 +41,9 @@ def test_output_appears_whole_and_alone(tmp_path: Path) -> None:
         assert not target.exists()
         assert temporary.parent == target.parent
         assert temporary.suffix == ".json"
+        written = temporary.stat().st_ino
     assert target.read_text() == "half"
+    assert target.stat().st_ino == written  # renamed, not copied
     assert list(target.parent.iterdir()) == [target]
 
 
