@@ -19,12 +19,16 @@ from fairway.stage import StageError
 
 try:
     plan = Plan(config, workflow.basedir)
-    documents = plan.documents()
+    documents, absent = plan.documents()
 except StageError as error:
     raise WorkflowError(str(error)) from None
 
 CORPUS, MODEL = "results/corpus", "results/models/{model}/seed{seed}"
-GIVEN_SHARDS = plan.config["corpus"]["kind"] == "shards"
+RECEIPT = f"{CORPUS}/download.json"
+if plan.downloads:  # which files it is about is in the specs, so its time says nothing
+    documents, absent = ancient(RECEIPT), []
+for line in absent:
+    logger.warning(line)
 
 
 wildcard_constraints:
@@ -37,11 +41,27 @@ wildcard_constraints:
 
 localrules:
     all,
+    fetch_corpus,
 
 
 rule all:
     input:
         "results/summary.csv",
+
+
+rule fetch_corpus:
+    input:
+        spec=lambda w: plan.spec("fetch_corpus"),
+    output:
+        receipt=RECEIPT,
+    log:
+        "results/logs/fetch_corpus.log",
+    benchmark:
+        "results/benchmarks/fetch_corpus.tsv"
+    conda:
+        "envs/cpu.yaml"
+    shell:
+        "python {STAGES}/fetch_corpus.py --spec {input.spec} --receipt {output.receipt} > {log} 2>&1"
 
 
 rule train_tokenizer:
@@ -66,7 +86,7 @@ rule encode_corpus:
         documents=documents,
         tokenizer=rules.train_tokenizer.output.tokenizer,
     output:
-        [] if GIVEN_SHARDS else f"{CORPUS}/train.bin",
+        [] if plan.given_shards else f"{CORPUS}/train.bin",
         manifest=f"{CORPUS}/manifest.json",
         val=f"{CORPUS}/val.bin",
         val_bytes=f"{CORPUS}/val_bytes.npy",

@@ -8,6 +8,7 @@ from typing import Any
 from fairway.config import NONE, resolve_config
 from fairway.documents import expand_paths
 from fairway.specs import SpecWriter, corpus_settings
+from fairway.stage import StageError
 
 
 class Plan:
@@ -24,16 +25,25 @@ class Plan:
         self.models = list(dict.fromkeys(row["model"] for row in self.rows.values()))
         caches = dict.fromkeys(row["cache"] for row in self.rows.values())
         self.caches = [cache for cache in caches if cache != NONE]
+        self.given_shards = self.config["corpus"]["kind"] == "shards"
+        self.downloads = self.given_shards and self.config["corpus"]["download"] is not None
 
-    def documents(self) -> list[str]:
-        """Files that the corpus is made from, for the rules that read them."""
+    def documents(self) -> tuple[list[str], list[str]]:
+        """Files that the corpus is made from, and a line for each pattern that names none.
+
+        Such a pattern stays in the list as it is, so that jobs that need it stop, and only they.
+        """
         corpus = corpus_settings(self.config["corpus"])
-        files = []
+        files, absent = [], []
         for key in ("paths", "train_shards", "val_shards", "val_documents", "tokenizer"):
             named = corpus.get(key) or []
-            named = [named] if isinstance(named, str) else named
-            files += [str(path) for path in expand_paths(f"corpus.{key}", named)]
-        return files
+            for pattern in [named] if isinstance(named, str) else named:
+                try:
+                    files += [str(path) for path in expand_paths(f"corpus.{key}", [pattern])]
+                except StageError as error:
+                    files.append(pattern)
+                    absent.append(str(error))
+        return files, absent
 
     def spec(self, stage: str, wildcard: str | None = None) -> Any:
         """Spec path of a stage, or a function of wildcards giving the one for `wildcard`."""

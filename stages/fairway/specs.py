@@ -13,22 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from fairway.closure import STAGES, code_sha256
+from fairway.downloads import downloaded_corpus
 from fairway.stage import StageError, atomic_output
 
 Config = dict[str, Any]
 SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that all do
     "docstrings": {"packages", "val_fraction"},
     "text": {"paths", "document_separator", "val_fraction"},
-    "shards": {"train_shards", "val_shards", "val_documents"},
+    "shards": {"train_shards", "val_shards", "val_documents", "download"},
 }
 
 
 def corpus_settings(corpus: Config) -> Config:
-    """The corpus section without keys of other kinds, and with the packages' versions."""
+    """The corpus section without keys of other kinds, and with the packages' versions.
+
+    With `download`, the files that it brings, and which dataset they are from.
+    """
     foreign = set.union(*SOURCE_KEYS.values()) - SOURCE_KEYS[corpus["kind"]]
     settings = {key: value for key, value in corpus.items() if key not in foreign}
     if corpus["kind"] == "docstrings":
         settings["versions"] = {name: _installed_version(name) for name in corpus["packages"]}
+    if settings.get("download"):
+        source = {key: settings["download"][key] for key in ("repository", "revision")}
+        settings |= downloaded_corpus(corpus) | {"download": source}
     return settings
 
 
@@ -67,6 +74,10 @@ class SpecWriter:
         return hashlib.sha256(self.text(stage, key).encode()).hexdigest()
 
     # The settings of each stage, by the stage's name.
+
+    def fetch_corpus(self) -> Config:
+        corpus = self.config["corpus"]
+        return {key: corpus[key] for key in ("vocabulary", "download")}
 
     def train_tokenizer(self) -> Config:
         return corpus_settings(self.config["corpus"])
