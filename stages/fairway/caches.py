@@ -13,14 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from fairway.counts import MatchCounts
-from fairway.exact import count_exact
-from fairway.hashed import MAX_BUCKETS, count_hashed
+from fairway.counts import MatchCounts, MatchDistributions, OrderDistributions
+from fairway.exact import count_exact, count_exact_orders, exact_distributions
+from fairway.hashed import MAX_BUCKETS, count_hashed, hashed_distributions
+from fairway.order_counts import OrderCounts
 from fairway.stage import StageError
 from fairway.windows import WindowPlan
 
 MAX_ORDER = 64
 _SPLIT_OF_TEXT = ("windows", "ranks")  # stand beside a cache's settings; they belong to the plan
+
+Progress = Callable[[int], None]
+
+
+def _no_progress(targets: int) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -99,9 +106,9 @@ def count_targets(
     last_target: int,
     settings: CacheSettings,
     threads: int = 1,
-    progress: Callable[[int], None] = lambda targets: None,
-) -> MatchCounts:
-    """What the cache knew of targets first_target … last_target (inclusive), output `match`.
+    progress: Progress = _no_progress,
+) -> MatchCounts | OrderCounts:
+    """What the cache knew of targets first_target … last_target (inclusive).
 
     tokens: uint16 (N+1,), may be a read-only memory map; plan: its windows, which say what the
     segments are. With prefill every target before first_target is counted first; without, counting
@@ -109,11 +116,13 @@ def count_targets(
     counted. Raises StageError for a range outside 1 … N.
     """
     tokens = check_range(tokens, plan, first_target, last_target)
+    if settings.output == "orders":
+        share = [(first_target, last_target)]
+        return next(count_exact_orders(tokens, plan, settings, share, threads, progress))
     count = count_hashed if settings.kind == "hashed" else count_exact
-    orders, hits, totals = count(
-        tokens, plan, settings, first_target, last_target, threads, progress
+    return MatchCounts(
+        first_target, *count(tokens, plan, settings, first_target, last_target, threads, progress)
     )
-    return MatchCounts(first_target, orders, hits, totals)
 
 
 def count_ranks(
@@ -122,9 +131,9 @@ def count_ranks(
     ranks: int,
     settings: CacheSettings,
     threads: int = 1,
-    progress: Callable[[int], None] = lambda targets: None,
-) -> Iterator[MatchCounts]:
-    """The counts of every rank, in order, each target counted once in all.
+    progress: Progress = _no_progress,
+) -> Iterator[MatchCounts | OrderCounts]:
+    """The counts of every rank, in order; each target is counted once in all.
 
     With prefill a rank's counts are a slice of a sequential run's, so one run gives them all.
     Without, ranks share nothing and are run one after the other.
@@ -133,11 +142,59 @@ def count_ranks(
     if not settings.prefill:
         for first, last in shares:
             yield count_targets(tokens, plan, first, last, settings, threads, progress)
-        return
-    whole = count_targets(tokens, plan, 1, plan.targets, settings, threads, progress)
-    for first, last in shares:
-        part = slice(first - 1, last)
-        yield MatchCounts(first, whole.order[part], whole.hits[part], whole.total[part])
+    elif settings.output == "orders":
+        tokens = check_range(tokens, plan, 1, plan.targets)
+        yield from count_exact_orders(tokens, plan, settings, shares, threads, progress)
+    else:
+        whole = count_targets(tokens, plan, 1, plan.targets, settings, threads, progress)
+        for first, last in shares:
+            part = slice(first - 1, last)
+            yield MatchCounts(first, whole.order[part], whole.hits[part], whole.total[part])
+
+
+def distributions_at(
+    tokens: np.ndarray,
+    plan: WindowPlan,
+    targets: np.ndarray,
+    settings: CacheSettings,
+    vocabulary: int,
+    ranks: int = 1,
+) -> MatchDistributions | OrderDistributions:
+    """What the cache would have said of every token of the vocabulary at some targets.
+
+    targets: sorted, none twice. The counts come from the code that counts the text itself: hits
+    of the token that did come are those of `count_targets`. ranks: matter without prefill only.
+    Memory: orders · targets · vocabulary · 4 bytes for exact caches.
+    Raises StageError for targets outside 1 … N or not in order.
+    """
+    targets = np.asarray(targets, dtype=np.int64)
+    if targets.size == 0 or (np.diff(targets) <= 0).any():
+        raise StageError("targets: empty or not in order; expected rising numbers")
+    tokens = check_range(tokens, plan, int(targets[0]), int(targets[-1]))
+    distributions = hashed_distributions if settings.kind == "hashed" else exact_distributions
+    starts = [1]
+    if not settings.prefill:
+        starts = [plan.rank_targets(rank, ranks)[0] for rank in range(ranks)]
+    pieces = []
+    for start, stop in zip(starts, [*starts[1:], plan.targets + 1], strict=True):
+        part = targets[(targets >= start) & (targets < stop)]
+        if part.size:
+            pieces.append(distributions(tokens, plan, settings, start, part, vocabulary))
+    found = type(pieces[0])(*map(np.concatenate, zip(*pieces, strict=True)))
+    if settings.kind == "exact" and settings.output == "match":
+        return first_match(found, settings)
+    return found
+
+
+def first_match(found: OrderDistributions, settings: CacheSettings) -> MatchDistributions:
+    """The highest order whose context was seen at least min_count times, and its counts."""
+    known = found.totals >= settings.min_count
+    column = np.where(known.any(axis=1), known.shape[1] - 1 - known[:, ::-1].argmax(axis=1), -1)
+    rows, matched = np.arange(len(column)), column >= 0
+    orders = np.where(matched, column + settings.min_order, 0).astype(np.uint8)
+    totals = np.where(matched, found.totals[rows, column], 0).astype(np.uint32)
+    hits = np.where(matched[:, None], found.hits[rows, column], 0).astype(np.uint32)
+    return MatchDistributions(orders, totals, hits)
 
 
 def check_range(tokens: np.ndarray, plan: WindowPlan, first: int, last: int) -> np.ndarray:

@@ -5,11 +5,45 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from fairway.arrays import load_arrays, save_arrays
 from fairway.stage import StageError
+
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Orders (uint8, 0 for none), hits and totals (uint32), by target."""
+
+
+def empty_found(targets: int) -> Found:
+    """Orders, hits and totals of so many targets, with nothing found yet."""
+    orders = np.zeros(targets, dtype=np.uint8)
+    return orders, np.zeros(targets, dtype=np.uint32), np.zeros(targets, dtype=np.uint32)
+
+
+class MatchDistributions(NamedTuple):
+    """What a cache says of every token at some targets, at the order that matched.
+
+    orders: uint8 (targets,), 0 for none; totals: uint32 (targets,); hits: uint32 (targets,
+    vocabulary), at most the total each.
+    """
+
+    orders: np.ndarray
+    totals: np.ndarray
+    hits: np.ndarray
+
+
+class OrderDistributions(NamedTuple):
+    """What an exact cache says of every token at some targets, at every order.
+
+    totals, distinct: uint32 (targets, orders), times each context was seen and by how many
+    different tokens it was followed; hits: uint32 (targets, orders, vocabulary).
+    """
+
+    totals: np.ndarray
+    hits: np.ndarray
+    distinct: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -14,40 +14,21 @@ segment than j. The two differ at the edges only: a gram ending at the last posi
 segment before j's is a hit for the next one but, as a context, it belongs to j's own segment.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from fairway.grams import (
-    CHUNK,
-    MAX_TOKENS,
-    ONCE,
-    doubled,
-    name_grams,
-    run_stop,
-    survivors,
-)
-from fairway.segments import segment_first, segment_last
+from fairway.counts import Found, OrderDistributions, empty_found
+from fairway.grams import ASKS, MAX_TOKENS, ONCE, GramLevels, Level, run_stop
+from fairway.order_counts import OrderCounts, OrderCountsWriter
+from fairway.segments import context_reach, segment_first, segment_last
 from fairway.shards import BOS
 from fairway.stage import StageError
 
-MIN_SLOTS = 1 << 12
-
-
-@dataclass
-class Level:
-    """All positions whose gram of some length may repeat, in text order (entries,).
-
-    positions: uint32, where the gram ends; names, counts: see `name_grams`; length: of the grams.
-    """
-
-    length: int
-    positions: np.ndarray
-    names: np.ndarray
-    counts: np.ndarray
+MAX_WIDTH = 255  # context tokens, at most; a document's reach is stored in a byte
 
 
 @njit(cache=True, nogil=True)
@@ -79,15 +60,16 @@ def context_totals(positions, names, counts, origin, plan, totals):
 
 
 @njit(cache=True, nogil=True)
-def note_hits(positions, names, counts, origin, order, first_target, found):
-    """Set the hits of the targets that were found at `order`; gram length is `order`."""
+def note_hits(positions, names, counts, no_target, order, first_target, found):
+    """Set the hits of the targets that are at `order`, the length of these grams.
+
+    no_target: name of the grams one of which ends where no target is; it is no hit.
+    """
     orders, hits, _ = found
-    holds_origin = positions.size > 0 and np.int64(positions[0]) == origin
     for i in range(positions.size):
         target = np.int64(positions[i]) - first_target
         if target >= 0 and orders[target] == order:
-            # the position before the first counted target is a context's end, never a target
-            hits[target] = counts[i] - (holds_origin and names[i] == 0)
+            hits[target] = counts[i] - (names[i] == no_target)
 
 
 @njit(cache=True, nogil=True)
@@ -96,7 +78,7 @@ def note_totals(tokens, positions, totals, order, min_count, cross_documents, fi
     orders, hits, target_totals = found
     for i in range(positions.size):
         target = np.int64(positions[i]) + 1 - first_target
-        if target < 0 or target >= orders.size or totals[i] < min_count:
+        if not 0 <= target < orders.size or totals[i] < min_count:
             continue
         if order > 2 and not cross_documents and tokens[positions[i]] == BOS:
             continue
@@ -105,62 +87,145 @@ def note_totals(tokens, positions, totals, order, min_count, cross_documents, fi
         hits[target] = 0
 
 
-class GramLevels:
-    """Levels of growing gram length over one stretch of text; iterate over it.
+@njit(cache=True, nogil=True)
+def distinct_successors(contexts, grams, no_target, plan, first_target, seen, distinct):
+    """How many different tokens had followed the context of each target when it was looked up.
 
-    tokens: uint16, read-only; positions: uint32, sorted, the first being `origin`, the position
-    before the first counted target; plan: (length, stride), stride 0 to count per token.
+    contexts: (positions, names) of grams of some length, which end before the targets; grams: the
+    same of grams one longer, which end at the targets. no_target: as in `note_hits`. seen: uint32
+    zeros, one per context entry. distinct: uint32, by target from first_target on; those whose
+    context occurs once are left as they are.
+    """
+    positions, names = contexts
+    gram_positions, gram_names = grams
+    gram = start = 0
+    while start < positions.size:
+        stop = start + 1  # the contexts of one segment's targets
+        if plan[1]:
+            last = segment_last(np.int64(positions[start]) + 1, plan[0], plan[1])
+            while stop < positions.size and np.int64(positions[stop]) < last:
+                stop += 1
+        for i in range(start, stop):
+            target = np.int64(positions[i]) + 1 - first_target
+            if names[i] != ONCE and 0 <= target < distinct.size:
+                distinct[target] = seen[names[i]]
+        for i in range(start, stop):
+            target = np.int64(positions[i]) + 1
+            while gram < gram_positions.size and np.int64(gram_positions[gram]) < target:
+                gram += 1
+            new = True  # a gram that is not listed, occurs once or is its group's first
+            if gram < gram_positions.size and np.int64(gram_positions[gram]) == target:
+                name = gram_names[gram]
+                if name == no_target:
+                    no_target = -1  # its first is no target, so this one, its second, is new
+                elif name != ONCE:
+                    new = name == gram
+            if names[i] != ONCE and new:
+                seen[names[i]] += 1
+        start = stop
+
+
+class Order(NamedTuple):
+    """What was found at one order.
+
+    found: (orders uint8, hits uint32, totals uint32), by target; hits and totals are this order's
+    where `orders` says so, and a lower one's elsewhere. contexts, grams: the levels of the grams
+    that end before the targets and at them.
     """
 
-    def __init__(self, tokens, positions, plan, cross_documents, threads=1) -> None:
-        self.tokens, self.plan, self.cross_documents = tokens, plan, cross_documents
-        self.origin = int(positions[0])
-        self.positions, self.threads = positions, threads
+    order: int
+    found: Found
+    contexts: Level
+    grams: Level
 
-    def levels(self, longest: int):
-        """Yield a Level for every gram length from 1 to `longest`."""
-        positions = self.positions
-        shorter, front = np.zeros_like(positions), self.tokens[positions]
-        for length in range(1, longest + 1):
-            names, counts = self._name(positions, shorter, front)
-            yield Level(length, positions, names, counts)
-            out = (np.empty_like(positions), np.empty_like(positions), np.empty_like(front))
-            kept = survivors(self.tokens, positions, names, length + 1, self.cross_documents, out)
-            positions, shorter, front = (array[:kept] for array in out)
 
-    def _name(self, *grams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        entries = grams[0].size
-        names = np.empty(entries, dtype=np.uint32)
-        counts = np.empty(entries, dtype=np.uint32)
-        longest_run = min(entries, max(*self.plan, CHUNK))
+class ExactCounts:
+    """The exact counts of one stretch of text.
 
-        def fill(thread: int) -> None:
-            table = np.zeros((MIN_SLOTS, 2), dtype=np.uint64)
-            buffers = np.empty(longest_run, dtype=np.int64), np.empty(longest_run, dtype=np.uint64)
-            start = used = 0
-            share = (thread, self.threads)
-            while start < entries:
-                start, used = name_grams(
-                    grams,
-                    table,
-                    used,
-                    self.origin,
-                    self.plan,
-                    share,
-                    start,
-                    buffers,
-                    names,
-                    counts,
-                )
-                if start < entries:
-                    table = doubled(table)
+    tokens: uint16 (N+1,), read-only; plan: the `WindowPlan`; settings: `CacheSettings` of kind
+    exact. Targets first_target … last_target are reported. With prefill every earlier target is
+    counted too; without, counting starts at first_target.
+    Raises StageError for a text longer than 2^31 tokens.
+    """
 
-        if self.threads == 1:
-            fill(0)
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(fill, range(self.threads)))
-        return names, counts
+    def __init__(
+        self, tokens, plan, settings, first_target: int, last_target: int, threads: int = 1
+    ) -> None:
+        if len(tokens) > MAX_TOKENS:
+            raise StageError(f"tokens: {len(tokens)}; exact counts take at most {MAX_TOKENS}")
+        self.tokens, self.settings, self.threads = tokens, settings, threads
+        self.first_target, self.last_target = first_target, last_target
+        self.origin = 0 if settings.prefill else first_target - 1
+        self.plan = plan.length, plan.stride if settings.update == "segment" else 0
+
+    def orders(self, min_count: int, progress: Callable[[int], None]) -> Iterator[Order]:
+        """Yield what was found at every order, lowest order first, in the same arrays.
+
+        An order is noted at a target if its context was seen at least min_count times.
+        progress: called with the number of targets done, spread evenly over the orders.
+        """
+        low, high = self.settings.min_order, self.settings.max_order
+        positions = np.arange(self.origin, self.last_target + 1, dtype=np.uint32)
+        found, contexts, done = empty_found(self.last_target + 1 - self.first_target), None, 0
+        for level in self.levels(positions, self.tokens[positions], min(low - 1, 1)):
+            if level.length >= low:
+                self._note_hits(level, found)
+                yield Order(level.length, found, contexts, level)
+            if low <= level.length + 1 <= high:
+                self._note_totals(level, min_count, found)
+            contexts = level
+            now = (positions.size - 1) * level.length // high
+            progress(now - done)
+            done = now
+
+    def levels(self, positions, ends, shortest: int) -> Iterator[Level]:
+        """Levels of the grams at these positions, from `shortest` (0 or 1) to the top order."""
+        settings = self.settings
+        grams = GramLevels(
+            self.tokens, positions, ends, self.plan, settings.cross_documents, self.threads
+        )
+        return grams.levels(shortest, settings.max_order)
+
+    def distinct(self, order: Order) -> np.ndarray:
+        """Different tokens seen after each target's context, uint32; set where order is noted."""
+        seen = np.zeros(order.contexts.positions.size, dtype=np.uint32)
+        distinct = np.empty(self.last_target + 1 - self.first_target, dtype=np.uint32)
+        contexts = order.contexts.positions, order.contexts.names
+        grams = order.grams.positions, order.grams.names
+        no_target = self.no_target(order.grams)
+        distinct_successors(
+            contexts, grams, no_target, self.plan, self.first_target, seen, distinct
+        )
+        return distinct
+
+    def _note_hits(self, level: Level, found: Found) -> None:
+        arrays = level.positions, level.names, level.counts
+        note_hits(*arrays, self.no_target(level), level.length, self.first_target, found)
+
+    def no_target(self, level: Level) -> int:
+        """Name of the gram at the position before the first counted target, −1 if not listed.
+
+        That position ends a context but is no target, so its gram must not count as a hit.
+        """
+        listed = level.positions.size and level.positions[0] == self.origin
+        return 0 if listed else -1
+
+    def _note_totals(self, level: Level, min_count: int, found: Found) -> None:
+        totals = level.counts
+        if self.plan[1]:
+            totals = np.empty_like(level.counts)
+            arrays = level.positions, level.names, level.counts
+            context_totals(*arrays, self.origin, self.plan, totals)
+        note_totals(
+            self.tokens,
+            level.positions,
+            totals,
+            level.length + 1,
+            min_count,
+            self.settings.cross_documents,
+            self.first_target,
+            found,
+        )
 
 
 def count_exact(
@@ -169,62 +234,84 @@ def count_exact(
     settings,
     first_target: int,
     last_target: int,
-    threads: int = 1,
-    progress: Callable[[int], None] = lambda targets: None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Orders, hits and totals of targets first_target … last_target.
-
-    With prefill every earlier target is counted first; without, counting starts at first_target.
-    progress is called with the number of targets finished, spread evenly over the orders.
-    """
-    if len(tokens) > MAX_TOKENS:
-        raise StageError(f"tokens: {len(tokens)}; exact counts take at most {MAX_TOKENS}")
-    origin = 0 if settings.prefill else first_target - 1
-    found = (
-        np.zeros(last_target - first_target + 1, dtype=np.uint8),
-        np.zeros(last_target - first_target + 1, dtype=np.uint32),
-        np.zeros(last_target - first_target + 1, dtype=np.uint32),
-    )
-    steps = plan.length, plan.stride if settings.update == "segment" else 0
-    if settings.min_order == 1:
-        note_order_1(origin, steps, settings.min_count, first_target, found)
-    positions = np.arange(origin, last_target + 1, dtype=np.uint32)
-    grams = GramLevels(tokens, positions, steps, settings.cross_documents, threads)
-    for level in grams.levels(settings.max_order):
-        order = level.length
-        if order >= settings.min_order:
-            note_hits(
-                level.positions, level.names, level.counts, origin, order, first_target, found
-            )
-        if settings.min_order <= order + 1 <= settings.max_order:
-            totals = level.counts
-            if steps[1]:
-                totals = np.empty_like(level.counts)
-                context_totals(level.positions, level.names, level.counts, origin, steps, totals)
-            note_totals(
-                tokens,
-                level.positions,
-                totals,
-                order + 1,
-                settings.min_count,
-                settings.cross_documents,
-                first_target,
-                found,
-            )
-        done = (last_target - origin) * order // settings.max_order
-        progress(done - (last_target - origin) * (order - 1) // settings.max_order)
+    threads: int,
+    progress: Callable[[int], None],
+) -> Found:
+    """Orders, hits and totals of targets first_target … last_target (see `ExactCounts`)."""
+    counts = ExactCounts(tokens, plan, settings, first_target, last_target, threads)
+    for order in counts.orders(settings.min_count, progress):
+        found = order.found
     return found
 
 
-@njit(cache=True, nogil=True)
-def note_order_1(origin, plan, min_count, first_target, found):
-    """Order 1 has no context: its total is the number of targets counted before."""
-    orders, _, totals = found
-    for i in range(orders.size):
-        target = first_target + i
-        total = target - origin - 1
-        if plan[1]:
-            total = max(segment_first(target, plan[0], plan[1]) - origin - 1, 0)
-        if total >= min_count:
-            orders[i] = 1
-            totals[i] = total
+def count_exact_orders(
+    tokens: np.ndarray,
+    plan,
+    settings,
+    shares: list[tuple[int, int]],
+    threads: int,
+    progress: Callable[[int], None],
+) -> Iterator[OrderCounts]:
+    """Counts of every order for each share (first, last target); shares follow one another."""
+    first_target = shares[0][0]
+    counts = ExactCounts(tokens, plan, settings, first_target, shares[-1][1], threads)
+    writers = [
+        OrderCountsWriter(first, last + 1 - first, settings.min_order) for first, last in shares
+    ]
+    parts = [slice(first - first_target, last + 1 - first_target) for first, last in shares]
+    for order in counts.orders(1, progress):
+        arrays = *order.found, counts.distinct(order)
+        for writer, part in zip(writers, parts, strict=True):
+            writer.add(order.order, *(array[part] for array in arrays))
+    for writer, part in zip(writers, parts, strict=True):
+        yield writer.finish(order.found[0][part])
+
+
+def exact_distributions(
+    tokens: np.ndarray, plan, settings, start: int, targets: np.ndarray, vocabulary: int
+) -> OrderDistributions:
+    """Counts of every order for every token of the vocabulary, had it been the target's token.
+
+    targets: sorted, none twice; start: the first target that is counted. Totals are taken from a
+    normal count. For the hits, entries that ask for every token at every target are put before
+    the target's own into the lists of grams; `name_grams` looks them up like any other.
+    """
+    settings = replace(settings, prefill=False)  # `start` says where to begin
+    counts = ExactCounts(tokens, plan, settings, start, int(targets[-1]))
+    totals = np.zeros((len(targets), settings.max_order + 1 - settings.min_order), np.uint32)
+    distinct = np.zeros_like(totals)
+    for order in counts.orders(1, lambda targets: None):
+        noted = order.found[0][targets - start] == order.order
+        column = order.order - settings.min_order
+        totals[noted, column] = order.found[2][targets - start][noted]
+        distinct[noted, column] = counts.distinct(order)[targets - start][noted]
+
+    hits = np.zeros((*totals.shape, vocabulary), dtype=np.uint32)
+    for length, rows, vocabulary_ids, found in _ask(counts, targets, vocabulary):
+        if length >= settings.min_order:
+            hits[rows, length - settings.min_order, vocabulary_ids] = found
+    return OrderDistributions(totals, hits, distinct)
+
+
+def _ask(
+    counts: ExactCounts, targets: np.ndarray, vocabulary: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield gram length, row of the target, token and hits of all askers that are still listed."""
+    tokens, cross = counts.tokens, counts.settings.cross_documents
+    real = np.arange(counts.origin, counts.last_target + 1, dtype=np.uint32)
+    before = np.repeat(targets - counts.origin, vocabulary)
+    asked = np.repeat(targets.astype(np.uint32) | ASKS, vocabulary)
+    positions = np.insert(real, before, asked)
+    ends = np.insert(tokens[real], before, np.tile(np.arange(vocabulary), len(targets)))
+    reach = [
+        int(target if cross else context_reach(tokens, target, target, MAX_WIDTH)[0])
+        for target in targets.tolist()
+    ]
+    asker, width = np.arange(len(asked)), np.array(reach)
+    for level in counts.levels(positions, ends.astype(np.uint16), 1):
+        listed = np.flatnonzero(level.positions >= ASKS)
+        asker = asker[width[asker // vocabulary] >= level.length - 1]
+        names = level.names[listed]
+        found = level.counts[listed] - (names == counts.no_target(level))
+        yield level.length, asker // vocabulary, asker % vocabulary, found
+        asker = asker[names != ONCE]

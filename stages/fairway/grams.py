@@ -16,16 +16,21 @@ A position with the `ASKS` bit set looks up its gram but is not counted: that is
 tokens that did not come are read by the code that counts those that did.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 
 from fairway.segments import segment_last
 from fairway.shards import BOS
+from fairway.threads import run_threads
 
 ONCE = np.uint32(0xFFFFFFFF)  # the name of a gram that occurs once
 ASKS = np.uint32(1 << 31)  # flag of a position that looks up but is not counted
 POSITION = np.uint32(ASKS - 1)  # the bits of a position without the flag
 MAX_TOKENS = 1 << 31
+MIN_SLOTS = 1 << 12
 FULLEST = 0.6  # share of the dictionary's slots in use before it is doubled
 CHUNK = 256  # entries handled together when every target is counted right away
 
@@ -173,3 +178,76 @@ def survivors(tokens, positions, names, length, cross_documents, out):
         out_front[kept] = tokens[position - length + 1]
         kept += 1
     return kept
+
+
+@dataclass(frozen=True)
+class Level:
+    """All positions whose gram of some length may repeat, in text order.
+
+    positions: uint32, where the grams end; names, counts: as `name_grams` gives them.
+    """
+
+    length: int
+    positions: np.ndarray
+    names: np.ndarray
+    counts: np.ndarray
+
+
+class GramLevels:
+    """The levels of growing gram length over one stretch of text.
+
+    tokens: uint16, read-only; positions: uint32, sorted, the first being `origin`, the position
+    before the first counted target; ends: uint16, the last token of the gram at each position;
+    plan: (length, stride), stride 0 to count per token.
+    """
+
+    def __init__(self, tokens, positions, ends, plan, cross_documents, threads=1) -> None:
+        self.tokens, self.plan, self.cross_documents = tokens, plan, cross_documents
+        self.positions, self.ends, self.threads = positions, ends, threads
+        self.origin = int(positions[0])
+
+    def levels(self, shortest: int, longest: int) -> Iterator[Level]:
+        """Yield a Level for every gram length; `shortest` is 0, the empty gram, or 1."""
+        positions, shorter = self.positions, np.zeros_like(self.positions)
+        if shortest == 0:
+            yield self._level(0, positions, shorter, np.zeros_like(self.ends))
+        front = self.ends
+        for length in range(1, longest + 1):
+            level = self._level(length, positions, shorter, front)
+            yield level
+            out = (np.empty_like(positions), np.empty_like(positions), np.empty_like(front))
+            kept = survivors(
+                self.tokens, positions, level.names, length + 1, self.cross_documents, out
+            )
+            positions, shorter, front = (array[:kept] for array in out)
+
+    def _level(self, length: int, positions, shorter, front) -> Level:
+        entries = positions.size
+        names = np.empty(entries, dtype=np.uint32)
+        counts = np.empty(entries, dtype=np.uint32)
+        asking = np.count_nonzero(positions >= ASKS)
+        longest_run = min(entries, max(*self.plan, CHUNK) + asking)
+
+        def fill(thread: int) -> None:
+            grams, share = (positions, shorter, front), (thread, self.threads)
+            table = np.zeros((MIN_SLOTS, 2), dtype=np.uint64)
+            buffers = np.empty(longest_run, dtype=np.int64), np.empty(longest_run, dtype=np.uint64)
+            start = used = 0
+            while start < entries:
+                start, used = name_grams(
+                    grams,
+                    table,
+                    used,
+                    self.origin,
+                    self.plan,
+                    share,
+                    start,
+                    buffers,
+                    names,
+                    counts,
+                )
+                if start < entries:
+                    table = doubled(table)
+
+        run_threads(fill, self.threads)
+        return Level(length, positions, names, counts)

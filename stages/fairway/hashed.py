@@ -17,20 +17,18 @@ found for a target is kept only if no other thread found a higher order.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numba import njit
 
+from fairway.counts import Found, MatchDistributions, empty_found
 from fairway.segments import context_reach, segment_first, segment_last
+from fairway.threads import run_threads
 
 PRIMES = np.array([36313, 27191, 51647, 81929, 131071, 175447, 209591], dtype=np.uint32)
 MAX_BUCKETS = 1 << 31  # keys are uint32, and one more counter is kept
 NO_LIMIT = np.empty(0, dtype=np.uint8)  # a reach: contexts may be of any length
 BLOCK_TARGETS = 1 << 18  # targets per block, about; blocks end where segments end
-
-
-Found = tuple[np.ndarray, np.ndarray, np.ndarray]  # orders uint8, hits uint32, totals uint32
 
 
 @njit(cache=True, nogil=True)
@@ -166,11 +164,7 @@ class HashedTables:
                     own[thread],
                 )
 
-        if len(own) == 1:
-            walk(0)
-            return
-        with ThreadPoolExecutor(len(own)) as pool:
-            list(pool.map(walk, range(len(own))))
+        run_threads(walk, len(own))
         for other in own[1:]:
             keep_highest(found, other)
 
@@ -208,8 +202,8 @@ def count_hashed(
     settings,
     first_target: int,
     last_target: int,
-    threads: int = 1,
-    progress: Callable[[int], None] = lambda targets: None,
+    threads: int,
+    progress: Callable[[int], None],
 ) -> Found:
     """Orders, hits and totals of targets first_target … last_target.
 
@@ -231,13 +225,22 @@ def count_hashed(
     return tuple(array[first_target - read_from :] for array in found)
 
 
-def empty_found(targets: int) -> Found:
-    """Orders, hits and totals with nothing found yet."""
-    return (
-        np.zeros(targets, dtype=np.uint8),
-        np.zeros(targets, dtype=np.uint32),
-        np.zeros(targets, dtype=np.uint32),
-    )
+def hashed_distributions(
+    tokens: np.ndarray, plan, settings, start: int, targets: np.ndarray, vocabulary: int
+) -> MatchDistributions:
+    """Counts of every token of the vocabulary at some targets, had it been the target's token.
+
+    targets: sorted, none twice; start: the first target that is counted.
+    """
+    state = HashedTables(tokens, plan, settings, start)
+    orders, _, totals = empty_found(len(targets))
+    hits = np.empty((len(targets), vocabulary), dtype=np.uint32)
+    for row, target in enumerate(targets.tolist()):
+        seen = int(segment_first(target, plan.length, plan.stride)) - 1
+        if seen >= state.next_target:
+            state.advance(seen, empty_found(0))
+        orders[row], totals[row], hits[row] = state.distribution(target, vocabulary)
+    return MatchDistributions(orders, totals, hits)
 
 
 def _counters(count: int) -> np.ndarray:

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from shared_data import require_shared
 
 from fairway.caches import CacheSettings, count_targets
 from fairway.windows import WindowPlan
+from shared_data import require_shared
 
 CASES = [
     "uniform7.b4194304.r0of1",
