@@ -110,7 +110,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 
 def test_a_killed_training_resumes_to_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
-    slow = {"steps": 150, "warmdown_steps": 100, "checkpoint_every": 7, "log_every": 3}
+    slow = {"steps": 60, "warmdown_steps": 50, "checkpoint_every": 7, "log_every": 3}
     whole = tmp_path / "whole"
     whole.mkdir()
     spec = write_spec(tmp_path / "spec.json", **slow)
@@ -129,20 +129,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(corpus: Path, tmp_path: Pat
     code, errors = run_stage(spec, corpus, killed)
     assert code == 0 and "resuming after step " in errors
     assert_identical(killed, whole)
-    assert [line.get("step") for line in read_metrics(killed)] == [*range(3, 151, 3), None]
-
-
-def test_a_state_of_another_spec_is_not_resumed_from(
-    corpus: Path, alone: Path, tmp_path: Path
-) -> None:
-    first = write_spec(tmp_path / "first.json", steps=400, checkpoint_every=5)
-    with start_stage(first, corpus, tmp_path) as process:
-        wait_for(tmp_path / "resume.pt", process)
-        process.kill()
-        process.communicate()
-    code, errors = run_stage(write_spec(tmp_path / "spec.json"), corpus, tmp_path)
-    assert code == 0 and "not resumed from, it is of another spec" in errors
-    assert_identical(tmp_path, alone)
+    assert [line.get("step") for line in read_metrics(killed)] == [*range(3, 61, 3), None]
 
 
 def test_a_loss_that_is_not_finite_ends_all_processes_in_one_line(
