@@ -48,7 +48,7 @@ def main() -> None:
     world_size = job.settings.world_size
     if world_size > 1 and not is_launched():
         check_devices(job.settings, world_size)
-        launch(Path(__file__).resolve(), sys.argv[1:], world_size)
+        launch(Path(__file__).resolve(), sys.argv[1:], job.settings)
         return
     with joined(job.settings) as processes:
         try:

@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fairway.devices import hold_gpus, show_gpus
 from fairway.stage import EXIT_BAD_INPUT, StageError
 from fairway.training_settings import TrainingSettings
 
@@ -104,7 +105,7 @@ def joined(settings: TrainingSettings) -> Iterator[Processes]:
     torch.set_num_threads(settings.threads)
     device = torch.device("cpu")
     if settings.device == "cuda":
-        device = torch.device("cuda", local_rank)
+        device = torch.device("cuda", local_rank if is_launched() else hold_gpus(1)[0])
         torch.cuda.set_device(device)
     if world_size > 1:
         on_cuda = device.type == "cuda"
@@ -116,17 +117,21 @@ def joined(settings: TrainingSettings) -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
-def launch(script: Path, arguments: list[str], world_size: int) -> None:
+def launch(script: Path, arguments: list[str], settings: TrainingSettings) -> None:
     """Run a script in `world_size` processes on this machine, as `torchrun --standalone` does.
 
-    Returns when all have ended well. If one reported bad input, exits with its code; raises
-    StageError if one ended otherwise, after ending the rest.
+    On `cuda`, each gets a GPU that no other stage holds. Returns when all have ended well. If one
+    reported bad input, exits with its code; raises StageError if one ended otherwise, after ending
+    the rest.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    world_size = settings.world_size
+    if settings.device == "cuda":
+        show_gpus(hold_gpus(world_size))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
