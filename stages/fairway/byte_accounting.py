@@ -47,7 +47,7 @@ class ByteTable:
         plain = [not (edge or single) for edge, single in zip(boundary, byte, strict=True)]
         return cls(
             size=np.array(
-                [_plain_size(pieces[i]) if plain[i] else int(byte[i]) for i in ids], np.int64
+                [_plain_size(pieces[i]) if plain[i] else int(byte[i]) for i in ids], np.uint16
             ),
             spaced=np.array([plain[i] and pieces[i].startswith(SPACE) for i in ids]),
             boundary=np.array(boundary),
@@ -57,9 +57,7 @@ class ByteTable:
     def target_bytes(self, tokens: np.ndarray) -> np.ndarray:
         """Bytes of targets 1…N of a text of N+1 tokens: uint16 (targets,)."""
         target, previous = tokens[1:], tokens[:-1]
-        return (self.size[target] + (self.spaced[target] & ~self.boundary[previous])).astype(
-            np.uint16
-        )
+        return self.size[target] + (self.spaced[target] & ~self.boundary[previous])
 
     def unfinished(self, tokens: np.ndarray) -> int:
         """Number of byte pieces at the end that begin a character and do not finish it, 0…3."""
@@ -82,8 +80,8 @@ def document_bytes(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
     values: bytes per target (targets,); starts: position of each document's BOS.
     """
-    per_token = np.concatenate([[0], values]).astype(np.int64)  # the first BOS is no target
-    return np.add.reduceat(per_token, starts)
+    per_token = np.insert(values, 0, 0)  # the first BOS is no target
+    return np.add.reduceat(per_token, starts, dtype=np.int64)
 
 
 def prove_bytes(
@@ -131,7 +129,7 @@ def charge_original_bytes(
     document's own BOS. Sums over documents are exact; within one, only its end is moved.
     values: decoded bytes per target; original: UTF-8 length of each document (documents,).
     """
-    charged = values.astype(np.int64)
+    charged = values.copy()
     differences = original - document_bytes(values, starts)
     ends = np.append(starts[1:], len(values) + 1)
     for index in np.flatnonzero(differences):
@@ -147,4 +145,4 @@ def charge_original_bytes(
                 f"validation document {index}: {original[index]} bytes of text; its tokens are "
                 f"too few to carry them"
             )
-    return charged.astype(np.uint16)
+    return charged
