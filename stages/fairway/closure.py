@@ -6,7 +6,7 @@ so comments and formatting do not count. Dynamic imports are not seen; tests for
 
 import ast
 import hashlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 STAGES = Path(__file__).resolve().parent.parent
@@ -25,7 +25,7 @@ def import_closure(script: Path, root: Path = STAGES) -> list[Path]:
     return sorted(found)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imported_files(file: Path, root: Path) -> tuple[Path, ...]:
     modules: set[str] = set()
     for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
@@ -57,6 +57,6 @@ def code_sha256(script: Path, root: Path = STAGES) -> str:
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree_dump(file: Path) -> str:
     return ast.dump(ast.parse(file.read_bytes(), filename=str(file)))
