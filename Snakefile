@@ -41,12 +41,25 @@ wildcard_constraints:
 
 localrules:
     all,
+    estimate,
     fetch_corpus,
 
 
 rule all:
     input:
         "results/summary.csv",
+
+
+rule estimate:
+    input:
+        spec=lambda w: plan.spec("estimate"),
+    log:
+        "results/logs/estimate.log",
+    conda:
+        "envs/cpu.yaml"
+    shell:
+        "python {STAGES}/estimate.py --spec {input.spec} --manifest {CORPUS}/manifest.json"
+        " --report results/estimate.md 2> {log}"
 
 
 rule fetch_corpus:

@@ -132,13 +132,14 @@ def over_budget(train_seconds: float, eval_seconds: float, limits: dict[str, Any
 
 
 def summary_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
-    """One line per row in config order; delta_bpb is against the row above."""
+    """One line per row in config order; delta_bpb is against the row above, if of its model."""
     grouped = seeds.groupby("row", sort=False)
     table = grouped[["model", "cache", "gate"]].first()
     table["seeds"] = grouped.size()
     table["bpb_mean"] = grouped["bpb"].mean()
     table["bpb_std"] = grouped["bpb"].std(ddof=1)
-    table["delta_bpb"] = table["bpb_mean"].diff()
+    same_model = table["model"] == table["model"].shift()
+    table["delta_bpb"] = table["bpb_mean"].diff().where(same_model)
     table["z_mean"] = grouped["z_mean"].first()
     table["bpb_normalized_mean"] = grouped["bpb_normalized"].mean()
     table["bpb_normalized_std"] = grouped["bpb_normalized"].std(ddof=1)

@@ -75,6 +75,9 @@ class SpecWriter:
 
     # The settings of each stage, by the stage's name.
 
+    def estimate(self) -> Config:
+        return self.config
+
     def fetch_corpus(self) -> Config:
         corpus = self.config["corpus"]
         return {key: corpus[key] for key in ("vocabulary", "download")}

@@ -93,6 +93,14 @@ def test_summary(tmp_path, settings):
     assert summary["eval_seconds_max"].tolist() == [12.5, 19.5]
 
 
+def test_delta_is_not_taken_across_models(tmp_path, settings):
+    seeds = seeds_table(tmp_path, settings)
+    seeds.loc[seeds["row"] == "a_cached", "model"] = "other"
+    summary = summary_table(seeds, LIMITS)
+    assert summary["delta_bpb"].isna().all()
+    assert "nan" not in ablation_markdown(summary, [1, 2])
+
+
 def test_single_seed_has_no_std(tmp_path, settings):
     table = summary_table(seeds_table(tmp_path, settings | {"seeds": [1]}), LIMITS)
     assert table["bpb_std"].isna().all()

@@ -24,10 +24,40 @@ def fault(config: dict) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("file", ["config.yaml", *sorted(ROOT.glob("config/[!s]*.yaml"))])
-def test_shipped_configurations_are_valid(config, file):
-    override = yaml.safe_load((ROOT / file).read_text())
-    resolve_config(config | override, SCHEMA)
+STACKS = [["smoke"], ["fineweb"], ["fineweb", "download"], ["fineweb", "download", "shrunk"]]
+
+
+def merge(base: dict, override: dict) -> dict:
+    """Deeply, lists replaced, as Snakemake merges --configfile."""
+    merged = dict(base)
+    for key, value in override.items():
+        deep = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = merge(base[key], value) if deep else value
+    return merged
+
+
+def read(name: str) -> dict:
+    return yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
+
+
+def test_every_shipped_file_is_in_a_stack():
+    files = {path.stem for path in ROOT.glob("config/*.yaml")} - {"schema"}
+    assert files == {name for stack in STACKS for name in stack}
+
+
+@pytest.mark.parametrize("names", [[], *STACKS], ids="+".join)
+def test_shipped_configurations_are_valid(config, names):
+    for name in names:
+        config = merge(config, read(name))
+    resolve_config(config, SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["ebls", "independent"])
+def test_record_takes_nothing_from_the_default_or_the_schema(name):
+    record = read("fineweb")
+    resolved = resolve_config(record, SCHEMA)
+    assert resolved["models"][name] == record["models"][name]
+    assert {row["model"] for row in record["rows"]} == set(record["models"])
 
 
 def test_defaults_come_from_the_schema(config):
