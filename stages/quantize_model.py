@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 from fairway.calibration import calibration_sequences, gather_hessians
+from fairway.checkpoints import Checkpoint
 from fairway.corpus import Manifest
 from fairway.devices import prepare_device
 from fairway.gptq import GptqSettings
-from fairway.quantization import load_checkpoint, matrices, quantize
+from fairway.quantization import matrices, quantize
 from fairway.shards import read_shard
 from fairway.stage import Progress, StageError, read_spec, run, write_json
 
@@ -40,13 +41,13 @@ def main() -> None:
     settings, start = spec.settings, time.monotonic()
     device = prepare_device(settings["device"], settings["threads"])
     manifest = Manifest.load(options.manifest)
-    model, metadata = load_checkpoint(options.checkpoint)
-    tokenizer_sha256 = metadata["tokenizer_sha256"]
-    if tokenizer_sha256 != manifest.tokenizer.sha256:
+    checkpoint = Checkpoint.load(options.checkpoint)
+    if checkpoint.tokenizer_sha256 != manifest.tokenizer.sha256:
         raise StageError(
-            f"{options.checkpoint}: tokenizer SHA-256 {tokenizer_sha256}; "
+            f"{options.checkpoint}: tokenizer SHA-256 {checkpoint.tokenizer_sha256}; "
             f"the corpus has {manifest.tokenizer.sha256}"
         )
+    model = checkpoint.model().to(device)
     shards = [read_shard(path) for path in manifest.train_shards()]
     sequences = calibration_sequences(
         shards, settings["calibration_tokens"], model.config.rope_context
@@ -56,7 +57,6 @@ def main() -> None:
             f"training text: token id {largest}; the model has {model.config.vocabulary}"
         )
     progress = Progress(sequences.size, "tokens")
-    model.to(device)
     hessians = gather_hessians(
         model, matrices(model), sequences, settings["batch_sequences"], progress.update
     )
@@ -66,12 +66,12 @@ def main() -> None:
         settings["damping"], settings["block"], tuple(settings["clip_percentiles"])
     )
     provenance = {
-        "train_model": metadata["spec"],
+        "train_model": checkpoint.spec,
         "quantize_model": spec.sha256,
-        "seed": int(metadata["seed"]),
+        "seed": checkpoint.seed,
     }
     quantized, layers = quantize(
-        model, hessians, gptq, settings["fp16_below"], tokenizer_sha256, provenance
+        model, hessians, gptq, settings["fp16_below"], checkpoint.tokenizer_sha256, provenance
     )
     quantized.save(options.quantized)
     write_json(

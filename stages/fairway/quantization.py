@@ -20,7 +20,6 @@ from torch import Tensor
 
 from fairway.gptq import Gptq, GptqSettings, round_rows
 from fairway.model import Linear, Model
-from fairway.model_config import ModelConfig
 from fairway.stage import StageError
 from fairway.storage import FLOAT16, FLOAT32, INT6, INT8, INT8_LIMIT, RowIntegers, StoredModel
 from fairway.tensor_files import load_tensors, save_tensors
@@ -78,23 +77,6 @@ class QuantizedModel:
             return cls(StoredModel(tensors=tensors, **about), diagonals, provenance)
         except (ValueError, KeyError, TypeError) as error:
             raise StageError(f"{path}: not a quantised model ({error!r})") from None
-
-
-def load_checkpoint(path: Path) -> tuple[Model, dict[str, str]]:
-    """A trained model, in eval mode, and its file's metadata: spec, seed, tokenizer_sha256.
-
-    Raises StageError naming the file if it is damaged or not a checkpoint.
-    """
-    tensors, metadata = load_tensors(path)
-    try:
-        model = Model(ModelConfig.from_dict(json.loads(metadata["config"])))
-        model.load_state_dict(tensors)
-        missing = [key for key in ("spec", "seed", "tokenizer_sha256") if key not in metadata]
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise StageError(f"{path}: not a checkpoint ({error!r})") from None
-    if missing:
-        raise StageError(f"{path}: not a checkpoint; its metadata has no `{missing[0]}`")
-    return model.eval().requires_grad_(False), metadata
 
 
 def matrices(model: Model) -> dict[str, Linear]:

@@ -11,7 +11,6 @@ from fairway.gptq import GptqSettings
 from fairway.model import Model
 from fairway.quantization import (
     QuantizedModel,
-    load_checkpoint,
     matrices,
     quantize,
     storage_kinds,
@@ -118,29 +117,8 @@ def sequences_of_one():
     return random_tokens(CONTEXT).astype("int64").reshape(1, CONTEXT)
 
 
-METADATA = {"spec": "a", "seed": "7", "tokenizer_sha256": TOKENIZER_SHA256}
-
-
-def test_checkpoint_loads_and_damage_is_named(tmp_path):
-    model, path = tiny_model(), tmp_path / "checkpoint.safetensors"
-    metadata = METADATA | {"config": json.dumps(model.config.to_dict())}
-    save_file(model.state_dict(), path, metadata)
-    loaded, found = load_checkpoint(path)
-    assert found["seed"] == "7" and not loaded.training
-    assert all(
-        torch.equal(a, b) for a, b in zip(loaded.parameters(), model.parameters(), strict=True)
-    )
-    save_file(model.state_dict(), path, METADATA)
-    with pytest.raises(StageError, match=r"checkpoint\.safetensors: not a checkpoint.*config"):
-        load_checkpoint(path)
-    del metadata["seed"]
-    save_file(model.state_dict(), path, metadata)
-    with pytest.raises(StageError, match="no `seed`"):
-        load_checkpoint(path)
-    state = model.state_dict()
-    state.pop("smear_logit")
-    save_file(state, path, metadata)
-    with pytest.raises(StageError, match="smear_logit"):
-        load_checkpoint(path)
-    with pytest.raises(StageError, match="not a quantised model"):
+def test_file_of_another_kind_is_named(tmp_path):
+    path = tmp_path / "quantized.safetensors"
+    save_file(tiny_model().state_dict(), path, {"config": "{}"})
+    with pytest.raises(StageError, match=r"quantized\.safetensors: not a quantised model"):
         QuantizedModel.load(path)
