@@ -46,7 +46,7 @@ def main() -> None:
     tokens = manifest.read_val(options.val)
     plan = WindowPlan(manifest.val.targets, **spec.settings["windows"])
     start = time.monotonic()
-    progress = Progress(plan.targets, "targets")
+    progress = Progress(plan.targets * settings.orders, "look-ups")
     shards = count_ranks(tokens, plan, ranks, settings, options.threads, progress.update)
     for path, counts in zip(options.counts, shards, strict=True):
         replace(counts, spec=spec.sha256).save(path)
@@ -54,7 +54,7 @@ def main() -> None:
     stats = {
         "seconds": time.monotonic() - start,
         "targets": plan.targets,
-        "orders": settings.max_order - settings.min_order + 1,
+        "orders": settings.orders,
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     write_json(options.stats, stats)

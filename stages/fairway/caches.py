@@ -70,6 +70,11 @@ class CacheSettings:
             if self.buckets & (self.buckets - 1):
                 raise StageError(f"cache.buckets: {self.buckets}; expected a power of two")
 
+    @property
+    def orders(self) -> int:
+        """How many orders are counted."""
+        return self.max_order + 1 - self.min_order
+
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> "CacheSettings":
         """Check and complete a cache's settings; `windows` and `ranks` may stand beside them.
@@ -112,8 +117,8 @@ def count_targets(
 
     tokens: uint16 (N+1,), may be a read-only memory map; plan: its windows, which say what the
     segments are. With prefill every target before first_target is counted first; without, counting
-    starts there. progress: called with the number of targets just finished, which sum to those
-    counted. Raises StageError for a range outside 1 … N.
+    starts there. progress: called with the number of targets just finished in one order; the sum
+    is targets counted times orders. Raises StageError for a range outside 1 … N.
     """
     tokens = check_range(tokens, plan, first_target, last_target)
     if settings.output == "orders":

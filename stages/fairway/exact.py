@@ -162,21 +162,19 @@ class ExactCounts:
         """Yield what was found at every order, lowest order first, in the same arrays.
 
         An order is noted at a target if its context was seen at least min_count times.
-        progress: called with the number of targets done, spread evenly over the orders.
+        progress: called with the number of targets just finished, once per order.
         """
         low, high = self.settings.min_order, self.settings.max_order
         positions = np.arange(self.origin, self.last_target + 1, dtype=np.uint32)
-        found, contexts, done = empty_found(self.last_target + 1 - self.first_target), None, 0
+        found, contexts = empty_found(self.last_target + 1 - self.first_target), None
         for level in self.levels(positions, self.tokens[positions], min(low - 1, 1)):
             if level.length >= low:
                 self._note_hits(level, found)
                 yield Order(level.length, found, contexts, level)
+                progress(positions.size - 1)
             if low <= level.length + 1 <= high:
                 self._note_totals(level, min_count, found)
             contexts = level
-            now = (positions.size - 1) * level.length // high
-            progress(now - done)
-            done = now
 
     def levels(self, positions, ends, shortest: int) -> Iterator[Level]:
         """Levels of the grams at these positions, from `shortest` (0 or 1) to the top order."""

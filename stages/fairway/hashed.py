@@ -17,11 +17,13 @@ found for a target is kept only if no other thread found a higher order.
 """
 
 from collections.abc import Callable
+from threading import Lock
 
 import numpy as np
 from numba import njit
 
 from fairway.counts import Found, MatchDistributions, empty_found
+from fairway.prefetch import prefetch
 from fairway.segments import context_reach, segment_first, segment_last
 from fairway.threads import run_threads
 
@@ -77,37 +79,57 @@ def update(contexts, pairs, context_keys, pair_keys):
 
 
 @njit(cache=True, nogil=True)
+def prepare(tokens, block, order, tables, keys, start):
+    """Keys of the segment from target `start` on, with their counters asked for.
+
+    block: (last target, length, stride, first target, reach) as in `count_block`. Returns
+    (first target of the next segment, context keys, pair keys), the keys lying in `keys`.
+    """
+    last, length, stride, first, reach = block
+    contexts, pairs = tables
+    if start > last:
+        return start, keys[0, :0], keys[1, :0]
+    stop = min(segment_last(start, length, stride), last) + 1
+    context_keys, pair_keys = keys[0, : stop - start], keys[1, : stop - start]
+    hash_targets(tokens, start, order, np.uint32(contexts.size - 2), context_keys, pair_keys)
+    if reach.size:
+        for i in range(stop - start):
+            if reach[start + i - first] < order - 1:
+                context_keys[i] = pair_keys[i] = contexts.size - 1
+    for i in range(stop - start):
+        prefetch(contexts, context_keys[i])
+        prefetch(pairs, pair_keys[i])
+    return stop, context_keys, pair_keys
+
+
+@njit(cache=True, nogil=True)
 def count_block(tokens, first, last, plan, order, min_count, reach, tables, found):
     """Look up and count targets first … last in one order, segment by segment.
 
     plan: (length, stride). reach: how many context tokens each target of the block may use, or
-    empty if all may use any number. tables: (contexts, pairs), each of B+1 counters. found: see
-    `look_up`, one element per target of the block, or empty if the block is only to be counted.
+    empty if all may use any number. tables: (contexts, pairs), each of B+1 counters; the last one
+    counts what takes no part and is emptied every time. found: see `look_up`, one element per
+    target of the block, or empty if the block is only to be counted.
     """
     contexts, pairs = tables
     orders, hits, totals = found
-    length, stride = plan
-    width = order - 1
-    mask = np.uint32(contexts.size - 2)
-    no_bucket = np.uint32(contexts.size - 1)  # counts what takes no part, emptied every time
-    context_keys = np.empty(max(length, stride), dtype=np.uint32)
-    pair_keys = np.empty(max(length, stride), dtype=np.uint32)
-    start = max(first, width)
+    block = last, plan[0], plan[1], first, reach
+    keys = np.empty((2, 2, max(plan[0], plan[1])), dtype=np.uint32)
+    start = max(first, order - 1)
+    stop, context_keys, pair_keys = prepare(tokens, block, order, tables, keys[0], start)
+    turn = 1
     while start <= last:
-        stop = min(segment_last(start, length, stride), last) + 1
+        # the next segment's counters are on their way while this one's are used
+        following = prepare(tokens, block, order, tables, keys[turn], stop)
         low, high = start - first, stop - first
-        context, pair = context_keys[: stop - start], pair_keys[: stop - start]
-        hash_targets(tokens, start, order, mask, context, pair)
-        if reach.size:
-            for i in range(context.size):
-                if reach[low + i] < width:
-                    context[i] = pair[i] = no_bucket
         if orders.size:
-            part = (orders[low:high], hits[low:high], totals[low:high])
-            look_up(contexts, pairs, context, pair, order, min_count, part)
-        update(contexts, pairs, context, pair)
-        contexts[no_bucket] = pairs[no_bucket] = 0
+            part = orders[low:high], hits[low:high], totals[low:high]
+            look_up(contexts, pairs, context_keys, pair_keys, order, min_count, part)
+        update(contexts, pairs, context_keys, pair_keys)
+        contexts[-1] = pairs[-1] = 0
         start = stop
+        stop, context_keys, pair_keys = following
+        turn = 1 - turn
 
 
 @njit(cache=True, nogil=True)
@@ -122,78 +144,72 @@ def keep_highest(found, other):
             totals[i] = other_totals[i]
 
 
-class HashedTables:
-    """The tables of one hashed cache, and how far they have counted.
+class HashedOrder:
+    """The two tables of one order, and how far they have counted.
 
     tokens: uint16 (N+1,); plan: the `WindowPlan`; settings: `CacheSettings` of kind hashed;
-    start: the first target that is counted. `next_target`: the first not counted yet. `tables`:
-    for each order, highest first, its (contexts, pairs), uint32 (buckets + 1,).
+    start: the first target that is counted. contexts, pairs: uint32 (buckets + 1,); next_target:
+    the first target that is not counted yet.
     """
 
-    def __init__(self, tokens: np.ndarray, plan, settings, start: int = 1) -> None:
-        self.tokens, self.settings, self.next_target = tokens, settings, start
+    def __init__(self, tokens: np.ndarray, plan, settings, order: int, start: int) -> None:
+        self.tokens, self.settings, self.order = tokens, settings, order
         self.plan = plan.length, plan.stride
-        self.tables = {
-            order: (_counters(settings.buckets + 1), _counters(settings.buckets + 1))
-            for order in range(settings.max_order, settings.min_order - 1, -1)
-        }
+        self.next_target = start
+        self.contexts = np.zeros(settings.buckets + 1, dtype=np.uint32)
+        self.pairs = np.zeros(settings.buckets + 1, dtype=np.uint32)
 
-    def advance(self, last: int, found: Found, threads: int = 1) -> None:
-        """Count targets up to `last`, with their look-ups noted in `found` unless it is empty.
+    def advance(self, last: int, found: Found) -> None:
+        """Count targets up to `last`, which must end a segment or the text.
 
-        `last` must end a segment, or the text.
+        found: what higher orders matched at these targets; this order's look-ups are added where
+        they matched none. Empty if the targets are only to be counted.
         """
         first, self.next_target = self.next_target, last + 1
-        reach = NO_LIMIT
-        if not self.settings.cross_documents:
-            reach = context_reach(self.tokens, first, last, self.settings.max_order)
-        orders = list(self.tables)
-        own = [found] + [tuple(map(np.zeros_like, found)) for _ in orders[1:threads]]
+        count_block(
+            self.tokens,
+            first,
+            last,
+            self.plan,
+            self.order,
+            self.settings.min_count,
+            self._reach(first, last),
+            (self.contexts, self.pairs),
+            found,
+        )
 
-        def walk(thread: int) -> None:
-            for order in orders[thread::threads]:
-                count_block(
-                    self.tokens,
-                    first,
-                    last,
-                    self.plan,
-                    order,
-                    self.settings.min_count,
-                    reach,
-                    self.tables[order],
-                    own[thread],
-                )
+    def ask(self, target: int, found: Found) -> None:
+        """Add to `found`, one element per token of the vocabulary, what this order matches.
 
-        run_threads(walk, len(own))
-        for other in own[1:]:
-            keep_highest(found, other)
-
-    def distribution(self, target: int, vocabulary: int) -> tuple[int, int, np.ndarray]:
-        """Order, total, and hits of every token (vocabulary,), had it been the target's token.
-
-        The tables must have counted exactly the segments before the target's. This is `look_up`
-        itself, called with the target's token replaced by every other one.
+        As if each token were the target's. The tables must have counted the segments before it.
         """
-        found = empty_found(vocabulary)
-        reach = context_reach(self.tokens, target, target, self.settings.max_order)[0]
+        width = self.order - 1
+        reach = self._reach(target, target)
+        if target < width or (reach.size and reach[0] < width):
+            return
+        vocabulary = found[0].size
         context_keys = np.empty(vocabulary, dtype=np.uint32)
         pair_keys = np.empty(vocabulary, dtype=np.uint32)
         mask = np.uint32(self.settings.buckets - 1)
-        for order, (contexts, pairs) in self.tables.items():
-            width = order - 1
-            if target < width or (not self.settings.cross_documents and reach < width):
-                continue
-            text = np.empty(width + 1, dtype=np.uint16)
-            text[:width] = self.tokens[target - width : target]
-            for token in range(vocabulary):
-                text[width] = token
-                one = slice(token, token + 1)
-                hash_targets(text, width, order, mask, context_keys[one], pair_keys[one])
-            look_up(
-                contexts, pairs, context_keys, pair_keys, order, self.settings.min_count, found
-            )
-        orders, hits, totals = found
-        return int(orders[0]), int(totals[0]), hits
+        text = self.tokens[target - width : target + 1].copy()
+        for token in range(vocabulary):
+            text[width] = token
+            one = slice(token, token + 1)
+            hash_targets(text, width, self.order, mask, context_keys[one], pair_keys[one])
+        look_up(
+            self.contexts,
+            self.pairs,
+            context_keys,
+            pair_keys,
+            self.order,
+            self.settings.min_count,
+            found,
+        )
+
+    def _reach(self, first: int, last: int) -> np.ndarray:
+        if self.settings.cross_documents:
+            return NO_LIMIT
+        return context_reach(self.tokens, first, last, self.order)
 
 
 def count_hashed(
@@ -208,21 +224,29 @@ def count_hashed(
     """Orders, hits and totals of targets first_target … last_target.
 
     With prefill every earlier target is counted first; without, counting starts at first_target.
-    progress is called with the number of targets just finished.
+    progress: called with the number of targets just finished in one order.
     """
     read_from = int(segment_first(first_target, plan.length, plan.stride))
-    found = empty_found(last_target - read_from + 1)
-    state = HashedTables(tokens, plan, settings, 1 if settings.prefill else first_target)
-    while (first := state.next_target) <= last_target:
-        last = int(segment_last(first + BLOCK_TARGETS - 1, plan.length, plan.stride))
-        if first < read_from:
-            last = min(last, read_from - 1)
-        last = min(last, last_target)
-        low = max(first - read_from, 0)
-        high = max(last + 1 - read_from, 0)
-        state.advance(last, tuple(array[low:high] for array in found), threads)
-        progress(last + 1 - first)
-    return tuple(array[first_target - read_from :] for array in found)
+    start = 1 if settings.prefill else first_target
+    orders = range(settings.max_order, settings.min_order - 1, -1)
+    found = [empty_found(last_target + 1 - read_from) for _ in orders[:threads]]
+    lock = Lock()
+
+    def walk(thread: int) -> None:
+        for order in orders[thread::threads]:
+            state = HashedOrder(tokens, plan, settings, order, start)
+            while (first := state.next_target) <= last_target:
+                last = int(segment_last(first + BLOCK_TARGETS - 1, plan.length, plan.stride))
+                last = min(last, last_target if first >= read_from else read_from - 1)
+                low, high = max(first - read_from, 0), max(last + 1 - read_from, 0)
+                state.advance(last, tuple(array[low:high] for array in found[thread]))
+                with lock:
+                    progress(last + 1 - first)
+
+    run_threads(walk, len(found))
+    for other in found[1:]:
+        keep_highest(found[0], other)
+    return tuple(array[first_target - read_from :] for array in found[0])
 
 
 def hashed_distributions(
@@ -232,16 +256,13 @@ def hashed_distributions(
 
     targets: sorted, none twice; start: the first target that is counted.
     """
-    state = HashedTables(tokens, plan, settings, start)
-    orders, _, totals = empty_found(len(targets))
-    hits = np.empty((len(targets), vocabulary), dtype=np.uint32)
-    for row, target in enumerate(targets.tolist()):
-        seen = int(segment_first(target, plan.length, plan.stride)) - 1
-        if seen >= state.next_target:
-            state.advance(seen, empty_found(0))
-        orders[row], totals[row], hits[row] = state.distribution(target, vocabulary)
-    return MatchDistributions(orders, totals, hits)
-
-
-def _counters(count: int) -> np.ndarray:
-    return np.zeros(count, dtype=np.uint32)
+    found = [empty_found(vocabulary) for _ in targets]
+    for order in range(settings.max_order, settings.min_order - 1, -1):
+        state = HashedOrder(tokens, plan, settings, order, start)
+        for target, row in zip(targets.tolist(), found, strict=True):
+            seen = int(segment_first(target, plan.length, plan.stride)) - 1
+            if seen >= state.next_target:
+                state.advance(seen, empty_found(0))
+            state.ask(target, row)
+    orders, hits, totals = (np.stack(arrays) for arrays in zip(*found, strict=True))
+    return MatchDistributions(orders[:, 0], totals[:, 0], hits)

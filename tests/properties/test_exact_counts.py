@@ -40,7 +40,7 @@ def test_every_ranks_matches_are_those_of_dictionaries(case):
         np.testing.assert_array_equal(counts.order, order)
         np.testing.assert_array_equal(counts.total, total)
         np.testing.assert_array_equal(counts.hits, hits)
-    assert sum(done) == plan.targets
+    assert sum(done) == plan.targets * settings.orders
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
