@@ -1,6 +1,7 @@
 """Small texts, tokenizers and stage runs shared by the corpus tests."""
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sentencepiece import SentencePieceProcessor
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from fairway.docstrings import package_docstrings
 from fairway.tokenizer import train_tokenizer
@@ -41,6 +42,31 @@ def as_tokenizer(model: bytes) -> SentencePieceProcessor:
     tokenizer = SentencePieceProcessor()
     tokenizer.LoadFromSerializedProto(model)
     return tokenizer
+
+
+@cache
+def tokenizer_of(kind: str) -> SentencePieceProcessor:
+    """`lossless` as trained by the project; `lossy` as SentencePiece's defaults; `no_prefix`."""
+    if kind == "lossless":
+        return as_tokenizer(sample_model())
+    options = {"add_dummy_prefix": False} if kind == "no_prefix" else {}
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(sample_texts(150)),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=VOCABULARY,
+        byte_fallback=True,
+        pad_id=0,
+        bos_id=1,
+        eos_id=2,
+        unk_id=3,
+        remove_extra_whitespaces=kind == "lossy",
+        normalization_rule_name="nmt_nfkc" if kind == "lossy" else "identity",
+        minloglevel=2,
+        **options,
+    )
+    return as_tokenizer(model.getvalue())
 
 
 def write_jsonl(path: Path, texts: list[str]) -> Path:

@@ -1,6 +1,5 @@
 """Bytes per target add up to the text, for any text and for lossless and lossy tokenizers."""
 
-import io
 import itertools
 from functools import cache
 
@@ -8,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from sentencepiece import SentencePieceProcessor
 
-from corpus_samples import VOCABULARY, as_tokenizer, sample_model, sample_texts
+from corpus_samples import VOCABULARY, tokenizer_of
 from fairway.byte_accounting import (
     ByteTable,
     charge_original_bytes,
@@ -24,31 +23,6 @@ from fairway.tokenizer import decode_documents, document_starts, encode_document
 SPECIAL = st.sampled_from([" ", "  ", "\n", "\t", "▁", "\u2585", "½", "ﬁ", "e\u0301", "🏌", "the"])
 TEXT = st.one_of(st.text(max_size=60), st.lists(SPECIAL, max_size=30).map("".join))
 DOCUMENTS = st.lists(TEXT.map(lambda text: "x" + text), min_size=1, max_size=5)
-
-
-@cache
-def tokenizer_of(kind: str) -> SentencePieceProcessor:
-    """`lossless` as trained by the project; `lossy` as SentencePiece's defaults; `no_prefix`."""
-    if kind == "lossless":
-        return as_tokenizer(sample_model())
-    options = {"add_dummy_prefix": False} if kind == "no_prefix" else {}
-    model = io.BytesIO()
-    SentencePieceTrainer.train(
-        sentence_iterator=iter(sample_texts(150)),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=VOCABULARY,
-        byte_fallback=True,
-        pad_id=0,
-        bos_id=1,
-        eos_id=2,
-        unk_id=3,
-        remove_extra_whitespaces=kind == "lossy",
-        normalization_rule_name="nmt_nfkc" if kind == "lossy" else "identity",
-        minloglevel=2,
-        **options,
-    )
-    return as_tokenizer(model.getvalue())
 
 
 @cache

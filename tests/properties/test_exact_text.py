@@ -1,0 +1,55 @@
+"""Any bytes become token ids and come back, whatever the tokenizer does to a text."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpus_samples import sample_texts, tokenizer_of
+from fairway.exact_text import ExactText
+from fairway.shards import BOS
+from fairway.tokenizer import encode_documents
+
+KINDS = ("lossless", "lossy", "no_prefix")
+# What tokenizers treat specially, what is not UTF-8, and what stands for something here.
+SPECIAL = st.sampled_from(
+    [
+        *(" ", "  ", "\n", "▁", "½", "ﬁ", "e\u0301", "=\u0338", "\u200b", "\uf8ff", "🏌", "the"),
+        *(b"\0", b"\xff", b"\xe2\x96", b"\x81"),
+    ]
+).map(lambda part: part if isinstance(part, bytes) else part.encode())
+CONTENT = st.one_of(st.binary(max_size=40), st.lists(SPECIAL, max_size=20).map(b"".join))
+
+
+@cache
+def exact_text(kind: str) -> ExactText:
+    return ExactText(tokenizer_of(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=150, deadline=None)
+@given(content=CONTENT)
+def test_any_bytes_come_back(kind: str, content: bytes) -> None:
+    text = exact_text(kind)
+    tokens = text.encode(content)
+    assert tokens.dtype == np.uint16 and tokens[0] == BOS
+    assert int((tokens == BOS).sum()) == 1 + content.count(b"\0")
+    assert text.decode(tokens) == content
+
+
+def test_plain_text_has_the_corpus_tokens() -> None:
+    texts = sample_texts(20)
+    tokens = exact_text("lossless").encode("\0".join(texts).encode())
+    expected = np.concatenate(encode_documents(tokenizer_of("lossless"), texts))
+    np.testing.assert_array_equal(tokens, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_what_changes_is_written_in_bytes(kind: str) -> None:
+    plain = "".join(sample_texts(5)).encode()
+    mixed = plain[:900] + "▁ﬁ½".encode() + b"\xff  \n" + plain[900:]
+    text = exact_text(kind)
+    most = len(text.encode(plain)) + len(mixed) - len(plain) + 10
+    assert len(text.encode(mixed)) <= most < len(plain)
