@@ -12,34 +12,63 @@ from typing import Any
 
 import numpy as np
 
-from fairway.gates import match_gate
+from fairway.bayes import BayesGate, TargetCounts
+from fairway.counts import MatchCounts
+from fairway.gates import MatchGate, match_gate
+from fairway.order_counts import OrderCounts
 from fairway.scores import Scores
 from fairway.stage import StageError
 from fairway.sums import RankSum, Sums
 
-Mixer = Callable[[Scores, Any], Iterator[np.ndarray]]
+Mixer = Callable[[Scores, MatchCounts | OrderCounts | None], Iterator[np.ndarray]]
 """Takes one rank's scores and counts, yields the nats of its targets in order, in pieces."""
 
 
-def row_mixer(gate: dict[str, Any] | None, cache: dict[str, Any] | None) -> Mixer:
+def row_mixer(
+    gate: dict[str, Any] | None, cache: dict[str, Any] | None, tokens: np.ndarray
+) -> Mixer:
     """The mixer of a row from the settings of its gate and cache, both None for neural alone.
 
+    tokens: the validation text, (targets + 1,), for gates that count by themselves. A mixer may
+    carry state from rank to rank, so every row and seed needs its own.
     Raises StageError if one is given without the other or they do not fit each other.
     """
     if (gate is None) != (cache is None):
         raise StageError(f"row: gate {gate}, cache {cache}; expected both or neither")
     if gate is None:
         return _mix_neural
-    match = match_gate(gate, cache["max_order"], hashed=cache["kind"] == "hashed")
-
-    def mix_matches(scores: Scores, counts: Any) -> Iterator[np.ndarray]:
-        yield match.nats(scores.nll, scores.entropy, counts.order, counts.hits, counts.total)
-
-    return mix_matches
+    if gate["kind"] == "empirical_bayes":
+        return _bayes_mixer(BayesGate.from_settings(gate, cache), tokens)
+    if cache.get("output", "match") != "match":
+        raise StageError(
+            f"gate {gate['kind']}: cache with output {cache['output']}; expected output match"
+        )
+    return _match_mixer(match_gate(gate, cache["max_order"], hashed=cache["kind"] == "hashed"))
 
 
 def _mix_neural(scores: Scores, counts: None) -> Iterator[np.ndarray]:
     yield scores.nll.astype(np.float64)
+
+
+def _match_mixer(gate: MatchGate) -> Mixer:
+    def mix(scores: Scores, counts: MatchCounts) -> Iterator[np.ndarray]:
+        yield gate.nats(scores.nll, scores.entropy, counts.order, counts.hits, counts.total)
+
+    return mix
+
+
+def _bayes_mixer(gate: BayesGate, tokens: np.ndarray) -> Mixer:
+    state = gate.start()
+
+    def mix(scores: Scores, counts: OrderCounts) -> Iterator[np.ndarray]:
+        for first, *numbers in counts.chunks():
+            size = len(numbers[0])
+            part = slice(first - scores.first_target, first - scores.first_target + size)
+            seen = np.array(tokens[first : first + size], dtype=np.uint16)
+            nll, entropy = scores.nll[part], scores.entropy[part]
+            yield gate.nats(state, seen, nll, entropy, TargetCounts(*numbers))
+
+    return mix
 
 
 @dataclass(frozen=True)
@@ -48,7 +77,7 @@ class RankShard:
 
     name: str
     scores: Scores
-    counts: Any = None
+    counts: MatchCounts | OrderCounts | None = None
 
     @property
     def provenance(self) -> tuple[str, str, str | None]:

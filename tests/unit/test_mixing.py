@@ -9,6 +9,7 @@ from fairway.scores import Scores
 from fairway.stage import StageError
 
 TARGETS = 30
+TOKENS = np.arange(TARGETS + 1, dtype=np.uint16) % 7
 BYTES = np.arange(1, TARGETS + 1, dtype=np.uint16)
 GATE = {"kind": "fixed", "alpha": 0.25}
 EXACT = {"kind": "exact", "max_order": 3, "output": "match"}
@@ -45,7 +46,7 @@ def shards(cuts: list[int], with_counts: bool = False) -> list[RankShard]:
 
 
 def mixed(parts: list[RankShard], gate=None, cache=None):
-    return mix_row(row_mixer(gate, cache), parts, BYTES, "row", 1337, "mix")
+    return mix_row(row_mixer(gate, cache, TOKENS), parts, BYTES, "row", 1337, "mix")
 
 
 def test_neural_row_adds_the_models_nats():
@@ -113,4 +114,4 @@ def test_counts_must_cover_the_targets_of_the_scores():
 @pytest.mark.parametrize(("gate", "cache"), [(GATE, None), (None, EXACT)])
 def test_a_gate_needs_a_cache_and_a_cache_a_gate(gate, cache):
     with pytest.raises(StageError, match="expected both or neither"):
-        row_mixer(gate, cache)
+        row_mixer(gate, cache, TOKENS)

@@ -1,0 +1,198 @@
+"""The empirical-Bayes gate: recursive Dirichlet backoff with the neural model as base measure.
+
+    p_0 = the model,   p_l(v) = (hits_l(v) + κ_l·p_{l−1}(v)) / (total_l + κ_l),   l = 1 … levels
+
+A level is a count of what followed the last n−1 tokens. Orders run from low to high, and within
+an order from the whole text to the current document:
+
+    order 1 … continuation_orders    by continuation over the text (Kneser and Ney, 1995)
+    the orders above                 the exact cache's counts
+    order 1 … document_orders        counts of the current document
+
+Levels without counts are left out. The concentration κ_l > 0 is the total times exp(−s_l), where
+s_l adds up one learned weight per feature of the context: (total, distinct successors), entropy
+of the model, how long the matches are, how much this level and the whole gate helped lately.
+Weights follow the gradient of the past log-losses (AdaGrad, Duchi et al. 2011): p before target j
+depends on the tokens before j alone and no feature depends on the target, so Σ_v p(v) = 1 by
+construction. Hierarchical Dirichlet language models: MacKay and Peto (1995); weights learned
+online per context: Mahoney's PAQ.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fairway.bayes_kernels import (
+    COUNTS_WEIGHTS,
+    LENGTHS_AT,
+    Learned,
+    Levels,
+    distribution_at,
+    mix_targets,
+)
+from fairway.stage import StageError
+from fairway.successors import SuccessorTree, new_tree, with_room
+
+CHUNK = 8192  # targets mixed before the trees are given more room
+_START_WEIGHT = -2.0  # κ = 7.4 · total before anything is learned
+_START_SQUARE = 0.01  # AdaGrad's sum of squared gradients at the start
+
+
+@dataclass
+class BayesState:
+    """All that the gate carries from target to target; see `Learned` and `SuccessorTree`."""
+
+    learned: Learned
+    text: SuccessorTree
+    document: SuccessorTree
+
+    def digest(self) -> str:
+        """SHA-256 of the state: equal states give equal probabilities."""
+        digest = hashlib.sha256()
+        for array in self.learned:
+            digest.update(array.tobytes())
+        for tree in (self.text, self.document):
+            for part in tree.content():
+                digest.update(part)
+        return digest.hexdigest()
+
+
+class TargetCounts(NamedTuple):
+    """The exact cache's counts: uint32 (targets, orders), orders from low to high."""
+
+    totals: np.ndarray
+    hits: np.ndarray
+    distinct: np.ndarray
+
+
+@dataclass(frozen=True)
+class BayesGate:
+    """Settings of the gate.
+
+    min_order, max_order: of the cache whose counts it is given. learning_rate: of AdaGrad on the
+    weights. document_orders, continuation_orders: see the module; 0 leaves them out.
+    Raises StageError for numbers out of range.
+    """
+
+    min_order: int
+    max_order: int
+    learning_rate: float = 0.25
+    document_orders: int = 5
+    continuation_orders: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.learning_rate <= 10.0:
+            raise StageError(
+                f"gate empirical_bayes.learning_rate: {self.learning_rate}; "
+                "expected more than 0 and at most 10"
+            )
+        for key, most in (
+            ("document_orders", 32),
+            ("continuation_orders", self.max_order - 1),
+        ):
+            if not 0 <= getattr(self, key) <= most:
+                raise StageError(
+                    f"gate empirical_bayes.{key}: {getattr(self, key)}; expected 0 to {most}"
+                )
+        if self.continuation_orders and self.min_order > self.continuation_orders + 1:
+            raise StageError(
+                f"gate empirical_bayes.continuation_orders: {self.continuation_orders}; the "
+                f"cache's min_order, {self.min_order}, must be at most one more"
+            )
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], cache: dict[str, Any]) -> "BayesGate":
+        """From the settings of the gate and of its cache (exact, output: orders)."""
+        if cache.get("kind") != "exact" or cache.get("output") != "orders":
+            raise StageError(
+                f"gate empirical_bayes: cache of kind {cache.get('kind')}, output "
+                f"{cache.get('output', 'match')}; expected exact, orders"
+            )
+        keys = ("learning_rate", "document_orders", "continuation_orders")
+        numbers = {key: settings[key] for key in keys if key in settings}
+        for key in settings:
+            if key not in (*keys, "kind"):
+                raise StageError(f"gate empirical_bayes.{key}: unknown key; expected {keys}")
+        return cls(cache.get("min_order", 2), cache["max_order"], **numbers)
+
+    def levels(self) -> Levels:
+        """Order by order from low to high, the text before the document."""
+        places = {"text": [], "document": [], "cache": []}
+        level = 0
+        for order in range(1, max(self.max_order, self.document_orders) + 1):
+            for source, holds in (
+                ("text", order <= self.continuation_orders),
+                ("cache", self._first_cache_order <= order <= self.max_order),
+                ("document", order <= self.document_orders),
+            ):
+                if holds:
+                    places[source].append(level)
+                    level += 1
+        places["first_column"] = [self._first_cache_order - self.min_order]
+        return Levels(**{name: np.array(found, np.int64) for name, found in places.items()})
+
+    @property
+    def _first_cache_order(self) -> int:
+        return max(self.min_order, self.continuation_orders + 1)
+
+    def start(self) -> BayesState:
+        """The state before the first target."""
+        levels = sum(map(len, self.levels()[:3]))
+        lengths = (self.max_order + self.continuation_orders + 1) * (self.document_orders + 1)
+        weights = np.zeros((levels, LENGTHS_AT + lengths, 2))
+        weights[:, COUNTS_WEIGHTS, 0] = _START_WEIGHT
+        weights[:, :, 1] = _START_SQUARE
+        learned = Learned(weights, np.zeros(levels), np.zeros(2))
+        return BayesState(
+            learned, new_tree(self.continuation_orders), new_tree(self.document_orders)
+        )
+
+    def nats(
+        self,
+        state: BayesState,
+        tokens: np.ndarray,
+        nll: np.ndarray,
+        entropy: np.ndarray,
+        counts: TargetCounts,
+    ) -> np.ndarray:
+        """Score the next targets, float64 nats (targets,), and learn from each once scored.
+
+        tokens: x_j of those targets, (targets,); nll, entropy: of the model, nats, (targets,);
+        counts: at those targets. state is moved on.
+        """
+        nats = np.empty(len(tokens))
+        levels = self.levels()
+        for start in range(0, len(tokens), CHUNK):
+            part = slice(start, start + CHUNK)
+            size = len(tokens[part])
+            state.text = with_room(state.text, size)
+            state.document = with_room(state.document, size)
+            mix_targets(
+                tokens[part], nll[part], entropy[part], tuple(array[part] for array in counts),
+                levels, state.learned, (state.text, state.document),
+                self.learning_rate, self._new_column, nats[part],
+            )  # fmt: skip
+        return nats
+
+    def full_distribution(
+        self, state: BayesState, model: np.ndarray, entropy: float, counts: TargetCounts
+    ) -> np.ndarray:
+        """p(v) of the next target over the vocabulary, float64; the state stays as it is.
+
+        model: the model's probabilities (vocabulary,); counts: totals and distinct (orders,),
+        hits (orders, vocabulary), at that target.
+        """
+        mixed = np.empty(len(model))
+        rows = counts.totals[None], counts.hits, counts.distinct[None]
+        distribution_at(
+            model, entropy, rows, self.levels(), state.learned,
+            (state.text, state.document), mixed,
+        )  # fmt: skip
+        return mixed
+
+    @property
+    def _new_column(self) -> int:
+        """Column of the order whose hits say whether a gram is new to continuation counts."""
+        return self.continuation_orders + 1 - self.min_order if self.continuation_orders else 0

@@ -1,0 +1,75 @@
+"""Mix the model's scores with the n-gram counts of a row, for one seed.
+
+    ./run results/rows/hashed15_adaptive/seed1337.json
+
+    python stages/mix_scores.py --spec results/specs/mix_scores/hashed15_adaptive.json \\
+        --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
+        --val-bytes results/corpus/val_bytes.npy --seed 1337 \\
+        --scores results/models/ebls/seed1337/scores/rank?.npz \\
+        --counts results/counts/hashed15/rank?.npz --sums /tmp/seed1337.json
+
+Reads the rank shards in order, carries the gate's state from one to the next, and writes the
+sums of nats and bytes by rank. A row without a cache takes no --counts.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from fairway.corpus import Manifest
+from fairway.counts import MatchCounts
+from fairway.mixing import RankShard, mix_row, row_mixer
+from fairway.order_counts import OrderCounts
+from fairway.scores import Scores
+from fairway.stage import StageError, read_spec, run
+
+
+def load_shards(scores: list[Path], counts: list[Path], output: str) -> Iterator[RankShard]:
+    """Load one rank at a time; output: of the cache, `match` or `orders`."""
+    kind = OrderCounts if output == "orders" else MatchCounts
+    for rank, path in enumerate(scores):
+        loaded = kind.load(counts[rank]) if counts else None
+        yield RankShard(str(path), Scores.load(path), loaded)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--spec", type=Path, required=True)
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--val", type=Path, required=True)
+    parser.add_argument("--val-bytes", type=Path, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="rank 0, 1, …")
+    parser.add_argument("--counts", type=Path, nargs="*", default=[], help="rank 0, 1, …")
+    parser.add_argument("--sums", type=Path, required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    spec = read_spec(options.spec)
+    settings = spec.settings
+    cache, ranks = settings["cache_settings"], settings["ranks"]
+    for flag, given, wanted in (
+        ("--scores", len(options.scores), ranks),
+        ("--counts", len(options.counts), ranks if cache else 0),
+    ):
+        if given != wanted:
+            raise StageError(f"{flag}: {given} files; row {settings['row']} takes {wanted}")
+    manifest = Manifest.load(options.manifest)
+    tokens = manifest.read_val(options.val)
+    target_bytes = manifest.read_val_bytes(options.val_bytes)
+    output = cache.get("output", "match") if cache else "match"
+    sums = mix_row(
+        row_mixer(settings["gate"], cache, tokens),
+        load_shards(options.scores, options.counts, output),
+        target_bytes,
+        settings["row"],
+        options.seed,
+        spec.sha256,
+    )
+    sums.save(options.sums)
+
+
+if __name__ == "__main__":
+    run(main)
