@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -25,14 +25,15 @@ def environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A working directory and the checkout whose Snakefile runs in it."""
+    """A working directory, the checkout whose Snakefile runs in it, and its configuration."""
 
     directory: Path
     checkout: Path = ROOT
+    configs: tuple[Path, ...] = (SMOKE,)
 
     def command(self, *arguments: str, override: dict | None = None) -> list[str]:
-        """The snakemake command line on the smoke config and an override file on top of it."""
-        configs = [str(SMOKE)]
+        """The snakemake command line on the configs and an override file on top of them."""
+        configs = [str(file) for file in self.configs]
         if override is not None:
             file = self.directory / "override.yaml"
             file.write_text(yaml.safe_dump(override))
@@ -84,16 +85,17 @@ def smoke(tmp_path_factory) -> Workflow:
 @pytest.fixture
 def edited(smoke, tmp_path) -> Callable[[str, str], Workflow]:
     """A function that appends text to a file of a copied checkout; same working directory."""
+    return lambda name, text: edited_copy(smoke, tmp_path, name, text)
 
-    def edit(name: str, text: str) -> Workflow:
-        checkout = tmp_path / "checkout"
-        checkout.mkdir()
-        for part in CHECKOUT_PARTS:
-            source, target = ROOT / part, checkout / part
-            copy = shutil.copytree if source.is_dir() else shutil.copy2
-            copy(source, target)
-        with (checkout / name).open("a") as file:
-            file.write(text)
-        return Workflow(smoke.directory, checkout)
 
-    return edit
+def edited_copy(workflow: Workflow, folder: Path, name: str, text: str) -> Workflow:
+    """The workflow run from a copy of the checkout, in `folder`, with text appended to a file."""
+    checkout = folder / "checkout"
+    checkout.mkdir()
+    for part in CHECKOUT_PARTS:
+        source, target = ROOT / part, checkout / part
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, target)
+    with (checkout / name).open("a") as file:
+        file.write(text)
+    return replace(workflow, checkout=checkout)
