@@ -9,7 +9,8 @@ for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the workflow tests, which share a finished smoke run, to one worker."""
+    """Give the workflow tests that share a finished run to one worker."""
     for item in items:
-        if "smoke" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("smoke"))
+        for run in ("smoke", "shrunk"):
+            if run in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(run))
