@@ -15,6 +15,7 @@ sums of nats and bytes by rank. A row without a cache takes no --counts.
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fairway.corpus import Manifest
 from fairway.counts import MatchCounts
@@ -24,9 +25,11 @@ from fairway.scores import Scores
 from fairway.stage import StageError, read_spec, run
 
 
-def load_shards(scores: list[Path], counts: list[Path], output: str) -> Iterator[RankShard]:
-    """Load one rank at a time; output: of the cache, `match` or `orders`."""
-    kind = OrderCounts if output == "orders" else MatchCounts
+def load_shards(
+    scores: list[Path], counts: list[Path], cache: dict[str, Any] | None
+) -> Iterator[RankShard]:
+    """Load one rank at a time; cache: its settings, None for a row without."""
+    kind = OrderCounts if cache and cache["output"] == "orders" else MatchCounts
     for rank, path in enumerate(scores):
         loaded = kind.load(counts[rank]) if counts else None
         yield RankShard(str(path), Scores.load(path), loaded)
@@ -59,10 +62,9 @@ def main() -> None:
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     target_bytes = manifest.read_val_bytes(options.val_bytes)
-    output = cache.get("output", "match") if cache else "match"
     sums = mix_row(
         row_mixer(settings["gate"], cache, tokens),
-        load_shards(options.scores, options.counts, output),
+        load_shards(options.scores, options.counts, cache),
         target_bytes,
         settings["row"],
         options.seed,

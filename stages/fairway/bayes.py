@@ -35,15 +35,19 @@ from fairway.bayes_kernels import (
 from fairway.stage import StageError
 from fairway.successors import SuccessorTree, new_tree, with_room
 
-CHUNK = 8192  # targets mixed before the trees are given more room
+CHUNK = 2048  # targets mixed before the trees are given more room
 _START_WEIGHT = -2.0  # κ = 7.4 · total before anything is learned
 _START_SQUARE = 0.01  # AdaGrad's sum of squared gradients at the start
 
 
 @dataclass
 class BayesState:
-    """All that the gate carries from target to target; see `Learned` and `SuccessorTree`."""
+    """All that the gate carries from target to target; see `Learned` and `SuccessorTree`.
 
+    levels: never change; text, document: are replaced by larger ones as they fill.
+    """
+
+    levels: Levels
     learned: Learned
     text: SuccessorTree
     document: SuccessorTree
@@ -105,19 +109,75 @@ class BayesGate:
     @classmethod
     def from_settings(cls, settings: dict[str, Any], cache: dict[str, Any]) -> "BayesGate":
         """From the settings of the gate and of its cache (exact, output: orders)."""
-        if cache.get("kind") != "exact" or cache.get("output") != "orders":
+        if (cache["kind"], cache["output"]) != ("exact", "orders"):
             raise StageError(
-                f"gate empirical_bayes: cache of kind {cache.get('kind')}, output "
-                f"{cache.get('output', 'match')}; expected exact, orders"
+                f"gate empirical_bayes: cache of kind {cache['kind']}, output {cache['output']}; "
+                "expected kind exact, output orders"
             )
         keys = ("learning_rate", "document_orders", "continuation_orders")
         numbers = {key: settings[key] for key in keys if key in settings}
-        for key in settings:
-            if key not in (*keys, "kind"):
-                raise StageError(f"gate empirical_bayes.{key}: unknown key; expected {keys}")
-        return cls(cache.get("min_order", 2), cache["max_order"], **numbers)
+        return cls(cache["min_order"], cache["max_order"], **numbers)
 
-    def levels(self) -> Levels:
+    def start(self) -> BayesState:
+        """The state before the first target."""
+        levels = self._levels()
+        count = len(levels.text) + len(levels.cache) + len(levels.document)
+        lengths = (self.max_order + 1) * (self.document_orders + 1)
+        weights = np.zeros((count, LENGTHS_AT + lengths, 2))
+        weights[:, COUNTS_WEIGHTS, 0] = _START_WEIGHT
+        weights[:, :, 1] = _START_SQUARE
+        learned = Learned(weights, np.zeros(count), np.zeros(2))
+        trees = new_tree(self.continuation_orders), new_tree(self.document_orders)
+        return BayesState(levels, learned, *trees)
+
+    def nats(
+        self,
+        state: BayesState,
+        tokens: np.ndarray,
+        nll: np.ndarray,
+        entropy: np.ndarray,
+        counts: TargetCounts,
+    ) -> np.ndarray:
+        """Score the next targets, float64 nats (targets,), and learn from each once scored.
+
+        tokens: x_j of those targets, (targets,); nll, entropy: of the model, nats, (targets,);
+        counts: at those targets. state is moved on.
+        """
+        nats = np.empty(len(tokens))
+        for start in range(0, len(tokens), CHUNK):
+            part = slice(start, start + CHUNK)
+            size = len(tokens[part])
+            state.text = with_room(state.text, size)
+            state.document = with_room(state.document, size)
+            mix_targets(
+                tokens[part], nll[part], entropy[part], tuple(array[part] for array in counts),
+                state.levels, state.learned, (state.text, state.document),
+                self.learning_rate, self._new_column, nats[part],
+            )  # fmt: skip
+        return nats
+
+    def full_distribution(
+        self, state: BayesState, model: np.ndarray, entropy: float, counts: TargetCounts
+    ) -> np.ndarray:
+        """p(v) of the next target over the vocabulary, float64; the state stays as it is.
+
+        model: the model's probabilities (vocabulary,); counts: totals and distinct (orders,),
+        hits (orders, vocabulary), at that target.
+        """
+        mixed = np.empty(len(model))
+        rows = counts.totals[None], counts.hits, counts.distinct[None]
+        distribution_at(
+            model, entropy, rows, state.levels, state.learned,
+            (state.text, state.document), mixed,
+        )  # fmt: skip
+        return mixed
+
+    @property
+    def _new_column(self) -> int:
+        """Column of the order whose hits say whether a gram is new to continuation counts."""
+        return self.continuation_orders + 1 - self.min_order if self.continuation_orders else 0
+
+    def _levels(self) -> Levels:
         """Order by order from low to high, the text before the document."""
         places = {"text": [], "document": [], "cache": []}
         level = 0
@@ -136,63 +196,3 @@ class BayesGate:
     @property
     def _first_cache_order(self) -> int:
         return max(self.min_order, self.continuation_orders + 1)
-
-    def start(self) -> BayesState:
-        """The state before the first target."""
-        levels = sum(map(len, self.levels()[:3]))
-        lengths = (self.max_order + self.continuation_orders + 1) * (self.document_orders + 1)
-        weights = np.zeros((levels, LENGTHS_AT + lengths, 2))
-        weights[:, COUNTS_WEIGHTS, 0] = _START_WEIGHT
-        weights[:, :, 1] = _START_SQUARE
-        learned = Learned(weights, np.zeros(levels), np.zeros(2))
-        return BayesState(
-            learned, new_tree(self.continuation_orders), new_tree(self.document_orders)
-        )
-
-    def nats(
-        self,
-        state: BayesState,
-        tokens: np.ndarray,
-        nll: np.ndarray,
-        entropy: np.ndarray,
-        counts: TargetCounts,
-    ) -> np.ndarray:
-        """Score the next targets, float64 nats (targets,), and learn from each once scored.
-
-        tokens: x_j of those targets, (targets,); nll, entropy: of the model, nats, (targets,);
-        counts: at those targets. state is moved on.
-        """
-        nats = np.empty(len(tokens))
-        levels = self.levels()
-        for start in range(0, len(tokens), CHUNK):
-            part = slice(start, start + CHUNK)
-            size = len(tokens[part])
-            state.text = with_room(state.text, size)
-            state.document = with_room(state.document, size)
-            mix_targets(
-                tokens[part], nll[part], entropy[part], tuple(array[part] for array in counts),
-                levels, state.learned, (state.text, state.document),
-                self.learning_rate, self._new_column, nats[part],
-            )  # fmt: skip
-        return nats
-
-    def full_distribution(
-        self, state: BayesState, model: np.ndarray, entropy: float, counts: TargetCounts
-    ) -> np.ndarray:
-        """p(v) of the next target over the vocabulary, float64; the state stays as it is.
-
-        model: the model's probabilities (vocabulary,); counts: totals and distinct (orders,),
-        hits (orders, vocabulary), at that target.
-        """
-        mixed = np.empty(len(model))
-        rows = counts.totals[None], counts.hits, counts.distinct[None]
-        distribution_at(
-            model, entropy, rows, self.levels(), state.learned,
-            (state.text, state.document), mixed,
-        )  # fmt: skip
-        return mixed
-
-    @property
-    def _new_column(self) -> int:
-        """Column of the order whose hits say whether a gram is new to continuation counts."""
-        return self.continuation_orders + 1 - self.min_order if self.continuation_orders else 0

@@ -39,7 +39,7 @@ def row_mixer(
         return _mix_neural
     if gate["kind"] == "empirical_bayes":
         return _bayes_mixer(BayesGate.from_settings(gate, cache), tokens)
-    if cache.get("output", "match") != "match":
+    if cache["output"] != "match":
         raise StageError(
             f"gate {gate['kind']}: cache with output {cache['output']}; expected output match"
         )
