@@ -1,0 +1,144 @@
+"""Prove a row's score: compress the start of the validation text to a file, decode it elsewhere.
+
+    ./run results/rows/exact15_adaptive/proof.json
+
+    python stages/prove_row.py --spec results/specs/prove_row/exact15_adaptive.json \\
+        --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
+        --val-bytes results/corpus/val_bytes.npy --tokenizer results/corpus/tokenizer.model \\
+        --artifact results/models/ebls/seed1337/artifact.bin --seed 1337 \\
+        --scores results/models/ebls/seed1337/scores/rank?.npz \\
+        --counts results/counts/exact15/rank?.npz \\
+        --proof /tmp/proof.json --file /tmp/proof.fwtx
+
+A fresh process (codec.py decompress) decodes the file with the artifact, the tokenizer and this
+spec. Its text must be the validation text byte for byte: what SentencePiece decodes the tokens
+to, with a NUL byte between documents. If the tokenizer is lossless that is the original text. The
+file must not be longer than what mix_scores claims for these targets, but for 0.5 % and 64 bytes.
+A row with hashed counts is refused.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import codec
+from fairway.byte_accounting import ByteTable
+from fairway.codec import load_codec
+from fairway.corpus import Manifest
+from fairway.exact_text import SEPARATOR
+from fairway.mixing import row_mixer
+from fairway.prediction import require_exact
+from fairway.proof import (
+    check_decoded,
+    claimed_bits,
+    overhead_fraction,
+    proven_targets,
+    reference_text,
+)
+from fairway.stage import (
+    StageError,
+    atomic_output,
+    read_spec,
+    run,
+    sha256_of,
+    write_json,
+)
+from fairway.windows import WindowPlan
+from mix_scores import load_shards
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for flag in ("spec", "manifest", "val", "val-bytes", "tokenizer", "artifact"):
+        parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="rank 0, 1, …")
+    parser.add_argument("--counts", type=Path, nargs="*", default=[], help="rank 0, 1, …")
+    parser.add_argument("--proof", type=Path, required=True)
+    parser.add_argument("--file", type=Path, required=True)
+    return parser.parse_args()
+
+
+def decode_elsewhere(options: argparse.Namespace, row: str) -> bytes:
+    """What a new process makes of the file, in a folder of its own that has nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "decoded"
+        command = [sys.executable, codec.__file__, "decompress"]
+        for flag, path in (
+            ("artifact", options.artifact),
+            ("tokenizer", options.tokenizer),
+            ("row-spec", options.spec),
+        ):
+            command += [f"--{flag}", str(path.resolve())]
+        command += [str(options.file.resolve()), str(output)]
+        done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise StageError(f"row {row}: decoder ended with {done.returncode}: {last}")
+        return output.read_bytes()
+
+
+def count_proven(
+    options: argparse.Namespace, settings: dict[str, Any], manifest: Manifest, table: ByteTable
+) -> int:
+    """How many targets, from the first, are to be proven."""
+    tokens = manifest.read_val(options.val)
+    target_bytes = manifest.read_val_bytes(options.val_bytes)
+    targets = proven_targets(tokens, target_bytes, table, settings["proof"]["bytes"])
+    cache = settings["cache_settings"]
+    if cache is not None and not cache["prefill"]:  # only rank 0's counts start at target 1
+        plan = WindowPlan(manifest.val.targets, **settings["windows"])
+        targets = min(targets, plan.rank_targets(0, settings["ranks"])[1])
+    return targets
+
+
+def main() -> None:
+    options, start = arguments(), time.monotonic()
+    torch.set_num_threads(1)  # as in the decoder
+    spec = read_spec(options.spec)
+    settings, row = spec.settings, spec.settings["row"]
+    require_exact(settings)
+    coder = load_codec(options.artifact, options.tokenizer, settings)
+    tokenizer = coder.text.tokenizer
+    manifest = Manifest.load(options.manifest)
+    targets = count_proven(options, settings, manifest, ByteTable.of(tokenizer))
+    tokens = manifest.read_val(options.val)
+    with atomic_output(options.file) as temporary:
+        temporary.write_bytes(codec.compress(coder, tokens[: targets + 1]))
+    encoded = time.monotonic()
+    decoded = decode_elsewhere(options, row)
+    seconds = {"encode": encoded - start, "decode": time.monotonic() - encoded}
+    expected = reference_text(tokenizer, tokens[: targets + 1])
+    check_decoded(decoded, expected, row)
+    cache = settings["cache_settings"]
+    shards = load_shards(options.scores, options.counts, cache)
+    claimed = claimed_bits(row_mixer(settings["gate"], cache, tokens), shards, targets)
+    file_bits = 8 * options.file.stat().st_size
+    lossless = manifest.val.original_bytes == manifest.val.decoded_bytes
+    proof = {
+        "spec": spec.sha256,
+        "row": row,
+        "seed": options.seed,
+        "artifact_sha256": sha256_of(options.artifact),
+        "text": "original" if lossless else "decoded",  # what the decoder's bytes are equal to
+        "bytes": len(expected) - expected.count(SEPARATOR),
+        "targets": targets,
+        "file_bits": file_bits,
+        "claimed_bits": claimed,
+        "overhead_fraction": overhead_fraction(file_bits, claimed, row),
+        "decoded": True,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+    write_json(options.proof, proof)
+
+
+if __name__ == "__main__":
+    run(main)
