@@ -10,6 +10,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -63,6 +64,13 @@ def remove_stale_lock(directory: Path, command: list[str]) -> None:
     subprocess.run([*command, "--unlock"], check=True, capture_output=True)
 
 
+def require_plugin(profile: str | None) -> None:
+    """Exit with one line, not Snakemake's usage text, if the Slurm profile cannot work here."""
+    if Path(profile or "").name == "slurm" and not find_spec("snakemake_executor_plugin_slurm"):
+        install = "pip install -r envs/cluster.txt"
+        sys.exit(f"error: {profile}: needs Snakemake's Slurm plugin: .venv/bin/{install}")
+
+
 def print_table(directory: Path) -> None:
     """Print the ablation table of the finished run."""
     table = directory / "results" / "ablation.md"
@@ -77,8 +85,9 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     if not (parsed.targets or targets):
         targets = [SUMMARY]
-    if not parsed.cores:
-        arguments = ["--cores", "all", *arguments]
+    runs = not any(getattr(parsed, name, None) for name in NO_TABLE)
+    ends_in_table = runs and SUMMARY in [*parsed.targets, *targets]
+    require_plugin(parsed.workflow_profile)
     os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     command = [sys.executable, "-m", "snakemake", *arguments]
     with (directory / ".fairway.lock").open("w") as lock:
@@ -89,7 +98,7 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
         remove_stale_lock(directory, command)
         code = subprocess.run([*command, "--", *targets] if targets else command).returncode
-        if code == 0 and not any(getattr(parsed, name, None) for name in NO_TABLE):
+        if code == 0 and ends_in_table:
             print_table(directory)
     sys.exit(code)
 

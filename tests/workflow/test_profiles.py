@@ -1,6 +1,9 @@
 """Each profile stands in for profiles/default, so they agree where they must."""
 
 import re
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import pytest
 import yaml
@@ -33,3 +36,17 @@ def test_slurm_limits_are_of_rules_that_exist_and_grow_with_each_attempt():
         for key in ("runtime", "mem_mb"):
             assert re.fullmatch(r"\d+ \* attempt", values[key]), (key, values)
     assert PROFILES["slurm"]["retries"] >= 1
+
+
+@pytest.mark.skipif(
+    find_spec("snakemake_executor_plugin_slurm") is not None, reason="the plugin is installed"
+)
+def test_slurm_without_its_plugin_is_one_clear_line(tmp_path):
+    command = [sys.executable, str(ROOT / "envs" / "launch.py"), "--directory", str(tmp_path)]
+    command += ["--workflow-profile", "profiles/slurm"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr == (
+        "error: profiles/slurm: needs Snakemake's Slurm plugin: "
+        ".venv/bin/pip install -r envs/cluster.txt\n"
+    )
