@@ -45,19 +45,19 @@ class Batches:
             )
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
-    def micro_batches(self, step: int, rank: int, world_size: int) -> list[tuple[Tensor, Tensor]]:
-        """This rank's share of a step's 8 micro-batches: inputs and targets, each int64
-        (sequences, time). Over all ranks the shares are the same 8, in order."""
-        size = self.per_step // MICRO_BATCHES
-        share = MICRO_BATCHES // world_size
-        first = step * self.per_step + rank * share * size
-        parts = []
-        for start in range(first, first + share * size, size):
-            tokens = np.stack([self._sequence(start + i) for i in range(size)])
-            check_vocabulary(tokens.reshape(-1), self.vocabulary, "training text")
-            both = torch.from_numpy(tokens.astype(np.int64))
-            parts.append((both[:, :-1], both[:, 1:]))
-        return parts
+    def micro_batches(self, step: int, rank: int, world_size: int) -> Tensor:
+        """This rank's share of a step's 8 micro-batches, in one piece of memory to send at once.
+
+        int64 (micro-batches, sequences, sequence + 1): inputs are all tokens but the last of a
+        sequence, targets all but the first. Over all ranks the shares are the same 8, in order.
+        """
+        share = self.per_step // world_size
+        first = step * self.per_step + rank * share
+        tokens = np.stack([self._sequence(number) for number in range(first, first + share)])
+        check_vocabulary(tokens.reshape(-1), self.vocabulary, "training text")
+        micro_batches = MICRO_BATCHES // world_size
+        shape = micro_batches, share // micro_batches, self.sequence + 1
+        return torch.from_numpy(tokens.astype(np.int64)).view(shape)
 
     def _sequence(self, number: int) -> np.ndarray:
         """The number-th sequence of the whole training: sequence + 1 tokens."""

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from fairway.gpu_locks import hold_free
 from fairway.stage import StageError
@@ -23,6 +24,38 @@ def prepare_device(device: str, threads: int) -> torch.device:
     chosen = torch.device("cuda", hold_gpus(1)[0])
     torch.cuda.set_device(chosen)
     return chosen
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Context in which a forward computes in `precision`: bfloat16 or float32.
+
+    bfloat16: matrix products and activations; weights, norms, softmax and loss stay float32.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on the device. On a GPU it arrives while the CPU goes on; it should be in one
+    piece: a view with gaps is copied by way of memory that the CPU must wait for."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Fetched:
+    """A tensor on its way to the CPU, waited for without waiting for what was queued later."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.copy = tensor.to("cpu", non_blocking=True)  # into pinned memory
+        self.arrived = torch.cuda.Event() if tensor.is_cuda else None
+        if self.arrived is not None:
+            self.arrived.record()
+
+    def values(self) -> Tensor:
+        """The tensor, on the CPU."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.copy
 
 
 def hold_gpus(count: int) -> list[int]:

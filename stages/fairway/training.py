@@ -15,6 +15,7 @@ from fairway.averaging import WeightAverages
 from fairway.batches import Batches
 from fairway.checkpoints import ResumeFile
 from fairway.deviations import deviation_norms
+from fairway.devices import Fetched, autocast, to_device
 from fairway.distributed import Processes
 from fairway.model import Model
 from fairway.optimizers import Optimizers
@@ -49,7 +50,9 @@ class Training:
         self.settings, self.batches, self.processes = settings, batches, processes
         self.parameters = list(self.model.parameters())
         self.quantised = [part.weight for block in model.blocks for part in block.children()]
-        self.loss = torch.compile(next_token_loss) if settings.compile else next_token_loss
+        self.loss = next_token_loss
+        if settings.compile:  # one graph for one shape: a break or a second shape would be a bug
+            self.loss = torch.compile(next_token_loss, fullgraph=True, dynamic=False)
         sizes = [parameter.numel() for parameter in self.parameters]
         self.buffer = torch.zeros(sum(sizes) + 1, device=processes.device)
         *parts, self.loss_sum = self.buffer.split([*sizes, 1])
@@ -73,11 +76,11 @@ class Training:
         equal on all processes.
         """
         settings, processes = self.settings, self.processes
-        micro_batches = self.batches.micro_batches(step, processes.rank, processes.world_size)
+        share = self.batches.micro_batches(step, processes.rank, processes.world_size)
         self.buffer.zero_()
         with fake_quantised(self.quantised, qat_sharpness(settings, scale)):
-            for inputs, targets in micro_batches:
-                self._accumulate(self._to_device(inputs), self._to_device(targets))
+            for tokens in to_device(share, processes.device):
+                self._accumulate(tokens[:, :-1], tokens[:, 1:])
             processes.sum_in_place(self.buffer)
         gradient = self.buffer[:-1]
         norm = gradient.norm()
@@ -89,16 +92,10 @@ class Training:
         return figures
 
     def _accumulate(self, inputs: Tensor, targets: Tensor) -> None:
-        on = self.settings.precision == "bfloat16"
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=on):
+        with autocast(inputs.device, self.settings.precision):
             loss, penalty = self.loss(self.model, inputs, targets)
         ((loss + penalty) / MICRO_BATCHES).backward()
         self.loss_sum += loss.detach() / MICRO_BATCHES
-
-    def _to_device(self, tensor: Tensor) -> Tensor:
-        if self.processes.device.type != "cuda":
-            return tensor
-        return tensor.pin_memory().to(self.processes.device, non_blocking=True)
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -142,12 +139,13 @@ class _Watch:
     """Reads each step's figures one step late, so that a GPU always has work queued."""
 
     def __init__(self) -> None:
-        self.pending: tuple[int, Tensor] | None = None
+        self.pending: tuple[int, Fetched] | None = None
         self.loss = self.norm = math.nan
 
     def push(self, step: int, figures: Tensor) -> None:
+        fetched = Fetched(figures)  # before waiting for the step before
         self.flush()
-        self.pending = step, figures
+        self.pending = step, fetched
 
     def flush(self) -> None:
         """Wait for the pending step; NonFiniteLoss if its loss or gradient is not finite."""
@@ -155,7 +153,7 @@ class _Watch:
             return
         step, figures = self.pending
         self.pending = None
-        self.loss, self.norm = figures.tolist()
+        self.loss, self.norm = figures.values().tolist()
         if not (math.isfinite(self.loss) and math.isfinite(self.norm)):
             raise NonFiniteLoss(
                 f"training step {step + 1}: loss {self.loss}, gradient norm {self.norm}; "

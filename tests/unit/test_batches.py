@@ -25,10 +25,10 @@ def batches(seed: int = 1, **changes) -> Batches:
 def starts(made: Batches, step: int, world_size: int = 1) -> list[int]:
     """First tokens of the sequences of a step, over all ranks."""
     return [
-        int(row[0])
+        int(sequence[0])
         for rank in range(world_size)
-        for inputs, _ in made.micro_batches(step, rank, world_size)
-        for row in inputs
+        for tokens in made.micro_batches(step, rank, world_size)
+        for sequence in tokens
     ]
 
 
@@ -36,20 +36,17 @@ def starts(made: Batches, step: int, world_size: int = 1) -> list[int]:
 def test_all_world_sizes_see_the_same_micro_batches(world_size: int) -> None:
     made = batches(batch_tokens=64)
     alone = made.micro_batches(3, 0, 1)
-    shared = [
-        part for rank in range(world_size) for part in made.micro_batches(3, rank, world_size)
-    ]
-    assert len(alone) == len(shared) == 8
-    for one, other in zip(alone, shared, strict=True):
-        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+    shared = [made.micro_batches(3, rank, world_size) for rank in range(world_size)]
+    assert alone.shape == (8, 2, SEQUENCE + 1) and alone.is_contiguous()
+    assert torch.equal(alone, torch.cat(shared))
 
 
 def test_targets_are_the_next_tokens_of_one_shard() -> None:
     for step in range(6):
-        for inputs, targets in batches().micro_batches(step, 0, 1):
-            assert inputs.dtype == torch.int64 and inputs.shape == (1, SEQUENCE)
-            assert torch.equal(inputs + 1, targets)  # consecutive in both shards, not across
-            assert torch.equal(inputs[:, 1:], targets[:, :-1])
+        tokens = batches().micro_batches(step, 0, 1)
+        assert tokens.dtype == torch.int64 and tokens.shape == (8, 1, SEQUENCE + 1)
+        # consecutive in both shards, not across
+        assert torch.equal(tokens[..., :-1] + 1, tokens[..., 1:])
 
 
 def test_an_epoch_takes_every_sequence_once_and_the_next_another_order() -> None:
