@@ -265,11 +265,37 @@ rule audit_row:
         " --artifacts {input.artifacts} --audit {output.audit} > {log} 2>&1"
 
 
+rule prove_row:
+    input:
+        spec=plan.spec("prove_row", "row"),
+        manifest=rules.encode_corpus.output.manifest,
+        val=rules.encode_corpus.output.val,
+        val_bytes=rules.encode_corpus.output.val_bytes,
+        tokenizer=rules.train_tokenizer.output.tokenizer,
+        artifact=lambda w: plan.artifacts(w.row)[0],
+        scores=lambda w: plan.scores(w.row, plan.seeds[:1]),
+        counts=lambda w: plan.counts(w.row),
+    output:
+        proof="results/rows/{row}/proof.json",
+        file="results/rows/{row}/proof.fwtx",
+    log:
+        "results/logs/prove_row/{row}.log",
+    benchmark:
+        "results/benchmarks/prove_row/{row}.tsv"
+    conda:
+        "envs/cpu.yaml"
+    shell:
+        "python {STAGES}/prove_row.py --spec {input.spec} --manifest {input.manifest} --val {input.val}"
+        " --val-bytes {input.val_bytes} --tokenizer {input.tokenizer} --artifact {input.artifact} --seed {plan.seeds[0]}"
+        " --scores {input.scores} --counts {input.counts} --proof {output.proof} --file {output.file} > {log} 2>&1"
+
+
 rule aggregate_seeds:
     input:
         spec=plan.spec("aggregate_seeds"),
         sums=expand(rules.mix_scores.output, row=plan.rows, seed=plan.seeds),
         audits=expand(rules.audit_row.output, row=plan.rows),
+        proofs=expand(rules.prove_row.output, row=plan.claimed),
         metrics=expand(rules.train_model.output.metrics, model=plan.models, seed=plan.seeds),
         reports=expand(rules.quantize_model.output.report, model=plan.models, seed=plan.seeds),
         ledgers=expand(rules.pack_artifact.output.ledger, model=plan.models, seed=plan.seeds),

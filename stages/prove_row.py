@@ -87,15 +87,13 @@ def decode_elsewhere(options: argparse.Namespace, row: str) -> bytes:
 
 
 def count_proven(
-    options: argparse.Namespace, settings: dict[str, Any], manifest: Manifest, table: ByteTable
+    settings: dict[str, Any], tokens: np.ndarray, target_bytes: np.ndarray, table: ByteTable
 ) -> int:
     """How many targets, from the first, are to be proven."""
-    tokens = manifest.read_val(options.val)
-    target_bytes = manifest.read_val_bytes(options.val_bytes)
     targets = proven_targets(tokens, target_bytes, table, settings["proof"]["bytes"])
     cache = settings["cache_settings"]
     if cache is not None and not cache["prefill"]:  # only rank 0's counts start at target 1
-        plan = WindowPlan(manifest.val.targets, **settings["windows"])
+        plan = WindowPlan(len(target_bytes), **settings["windows"])
         targets = min(targets, plan.rank_targets(0, settings["ranks"])[1])
     return targets
 
@@ -109,8 +107,9 @@ def main() -> None:
     coder = load_codec(options.artifact, options.tokenizer, settings)
     tokenizer = coder.text.tokenizer
     manifest = Manifest.load(options.manifest)
-    targets = count_proven(options, settings, manifest, ByteTable.of(tokenizer))
     tokens = manifest.read_val(options.val)
+    target_bytes = manifest.read_val_bytes(options.val_bytes)
+    targets = count_proven(settings, tokens, target_bytes, ByteTable.of(tokenizer))
     with atomic_output(options.file) as temporary:
         temporary.write_bytes(codec.compress(coder, tokens[: targets + 1]))
     encoded = time.monotonic()

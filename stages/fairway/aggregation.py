@@ -108,9 +108,23 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
     }
 
 
+def check_proof(results: Path, row: dict[str, Any], seed: int) -> None:
+    """Refuse a row that claims a code length unless its current artifact's proof decoded."""
+    path = results / "rows" / row["name"] / "proof.json"
+    proof = read_json(path)
+    check_spec(path, proof["spec"], row["specs"]["prove_row"], "prove_row")
+    ledger = read_json(results / "models" / row["model"] / f"seed{seed}" / "ledger.json")
+    check_spec(path, proof["artifact_sha256"], ledger["artifact_sha256"], "pack_artifact")
+    if proof["decoded"] is not True:
+        raise StageError(f"{path}: decoded {proof['decoded']}; row {row['name']} claims a length")
+
+
 def seeds_table(results: Path, settings: dict[str, Any]) -> pd.DataFrame:
     """One line per row and seed, in config order."""
     ranks = settings["ranks"]
+    for row in settings["rows"]:
+        if "prove_row" in row["specs"]:
+            check_proof(results, row, settings["seeds"][0])
     table = pd.DataFrame(
         read_row(results, row, seed, ranks)
         for row in settings["rows"]

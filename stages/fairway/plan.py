@@ -22,6 +22,7 @@ class Plan:
         self.specs = SpecWriter(self.config, Path("results/specs"))
         self.seeds, self.ranks = self.config["seeds"], range(self.config["ranks"])
         self.rows = {row["name"]: row for row in self.config["rows"]}
+        self.claimed = [name for name, row in self.rows.items() if "claim" in row]
         self.models = list(dict.fromkeys(row["model"] for row in self.rows.values()))
         caches = dict.fromkeys(row["cache"] for row in self.rows.values())
         self.caches = [cache for cache in caches if cache != NONE]

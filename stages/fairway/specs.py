@@ -125,6 +125,9 @@ class SpecWriter:
             "claim": self.rows[row].get("claim"),
         }
 
+    def prove_row(self, row: str) -> Config:
+        return self.mix_scores(row) | {"proof": self.config["proof"]}
+
     def aggregate_seeds(self) -> Config:
         """The rows in order and, for each, the spec hashes that its outputs must carry."""
         return {
@@ -139,5 +142,7 @@ class SpecWriter:
         specs = {stage: self.sha256(stage, row["name"]) for stage in ("mix_scores", "audit_row")}
         of_model = ("train_model", "quantize_model", "pack_artifact", "score_targets")
         specs |= {stage: self.sha256(stage, model) for stage in of_model}
+        if "claim" in row:
+            specs["prove_row"] = self.sha256("prove_row", row["name"])
         specs["count_ngrams"] = None if cache == "none" else self.sha256("count_ngrams", cache)
         return {key: row[key] for key in ("name", "model", "cache", "gate")} | {"specs": specs}
