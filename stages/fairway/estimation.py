@@ -4,7 +4,8 @@ A job takes its rule's `seconds` and its size over `per_second`, both from the c
 `estimates`, where it is said how each was found. Sizes follow from the configuration, by rule:
 fetch_corpus bytes; encode_corpus tokens of training and validation; train_model steps, or what
 max_seconds leaves of them; quantize_model calibration tokens; pack_artifact parameters;
-score_targets and mix_scores targets; count_ngrams targets × orders; audit_row targets × seeds.
+score_targets targets; count_ngrams targets × orders; mix_scores counts read, which is targets, or
+targets × orders where the cache gives every order; audit_row targets × seeds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,10 @@ from fairway.stage import StageError
 
 COUNTING_THREADS = 2  # of rule count_ngrams
 SCORE_BYTES = 8  # per target: nll and entropy, float32
-COUNT_BYTES = {"match": 9, "orders": 12}  # per target; orders: measured on English text
+COUNT_BYTES = {
+    "match": 9,
+    "orders": 31,
+}  # per target; orders: measured, 10 million tokens of English
 RESUME_COPIES = 4  # of the weights: themselves, momentum, EMA, SWA
 
 
@@ -81,15 +85,21 @@ def planned_jobs(
             yield from _model_jobs(config, config["models"][name], sizes, corpus.targets)
     used = dict.fromkeys(row["cache"] for row in config["rows"])
     for cache in (config["caches"][name] for name in used if name != NONE):
-        orders = cache["max_order"] - cache["min_order"] + 1
         disk = COUNT_BYTES[cache["output"]] * corpus.targets
-        yield Job("count_ngrams", corpus.targets * orders, cpus=COUNTING_THREADS, disk=disk)
-    for _row in config["rows"]:
+        size = corpus.targets * _orders(cache)
+        yield Job("count_ngrams", size, cpus=COUNTING_THREADS, disk=disk)
+    for row in config["rows"]:
+        cache = config["caches"].get(row["cache"])
+        every_order = cache is not None and cache["output"] == "orders"
         for _seed in config["seeds"]:
-            yield Job("mix_scores", corpus.targets)
+            yield Job("mix_scores", corpus.targets * (_orders(cache) if every_order else 1))
     for _row in config["rows"]:
         yield Job("audit_row", corpus.targets * len(config["seeds"]))
     yield Job("aggregate_seeds")
+
+
+def _orders(cache: Mapping[str, Any]) -> int:
+    return cache["max_order"] - cache["min_order"] + 1
 
 
 def _corpus_jobs(settings: Mapping[str, Any], corpus: CorpusSizes) -> Iterator[Job]:
