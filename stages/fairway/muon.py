@@ -4,7 +4,7 @@ Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024),
 scaling and decay that parameter-golf PR #796 uses.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -52,7 +52,7 @@ class Muon:
         self.momenta = [torch.zeros_like(matrix) for matrix in matrices]
         on_cuda = bool(matrices) and matrices[0].is_cuda
         self.dtype = torch.bfloat16 if on_cuda else torch.float32
-        self.groups = list(_by_shape(matrices, _share(matrices, rank, world_size)).values())
+        self.groups = by_shape(matrices, _share(matrices, rank, world_size))
 
     @torch.no_grad()
     def step(self, lr: float, momentum: float) -> None:
@@ -79,11 +79,13 @@ class Muon:
         ]
         for group in self.groups:
             done = orthogonalise(torch.stack([nesterov[i] for i in group]), self.dtype)
-            for index, update in zip(group, done, strict=True):
-                parts[index].copy_(update)
+            torch._foreach_copy_([parts[i] for i in group], list(done))
         if self.sum_over_ranks is not None:
             self.sum_over_ranks(flat)
-        return [part.float() for part in parts]
+        return [
+            part.view_as(matrix)
+            for part, matrix in zip(flat.float().split(sizes), self.matrices, strict=True)
+        ]
 
     def state(self) -> dict[str, list[Tensor]]:
         """What to save to continue."""
@@ -105,8 +107,9 @@ def _share(matrices: list[Tensor], rank: int, world_size: int) -> list[int]:
     return sorted(range(len(matrices)), key=lambda i: (-cost(i), i))[rank::world_size]
 
 
-def _by_shape(matrices: list[Tensor], indices: list[int]) -> dict[torch.Size, list[int]]:
+def by_shape(matrices: list[Tensor], indices: Iterable[int]) -> list[list[int]]:
+    """The indices in groups of matrices of one shape, for work on each group as one stack."""
     groups: dict[torch.Size, list[int]] = {}
     for index in indices:
         groups.setdefault(matrices[index].shape, []).append(index)
-    return groups
+    return list(groups.values())

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from fairway.muon import by_shape
+
 LEVELS = 31  # int6, symmetric
 
 
@@ -22,13 +24,13 @@ def soft_round(x: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
     return value, sharpness * (1 - turned * turned) / (2 * height)
 
 
-def fake_quantise(matrix: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
-    """A matrix soft-rounded to ±31 steps of each row's scale, and the derivative.
+def fake_quantise(matrices: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
+    """Matrices (…, rows, columns) soft-rounded to ±31 steps of a row's scale, and the derivative.
 
     The scale, max |row| / 31, is taken as a constant by the derivative.
     """
-    scale = matrix.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / LEVELS
-    value, derivative = soft_round(matrix / scale, sharpness)
+    scale = matrices.abs().amax(dim=-1, keepdim=True).clamp_min(1e-12) / LEVELS
+    value, derivative = soft_round(matrices / scale, sharpness)
     return value.clamp_(-LEVELS, LEVELS) * scale, derivative
 
 
@@ -44,17 +46,21 @@ def fake_quantised(matrices: list[Tensor], sharpness: float | None) -> Iterator[
     if sharpness is None:
         yield
         return
+    originals, derivatives = [], []
+    groups = [[matrices[i] for i in group] for group in by_shape(matrices, range(len(matrices)))]
     with torch.no_grad():
-        originals = [matrix.clone() for matrix in matrices]
-        derivatives = []
-        for matrix in matrices:
-            value, derivative = fake_quantise(matrix, sharpness)
-            matrix.copy_(value)
-            derivatives.append(derivative)
+        for group in groups:  # as one stack: hundreds of small kernels less
+            stack = torch.stack(group)
+            value, derivative = fake_quantise(stack, sharpness)
+            torch._foreach_copy_(group, list(value))
+            originals.append(list(stack))
+            derivatives.append(list(derivative))
     try:
         yield
     finally:
         with torch.no_grad():
-            torch._foreach_copy_(matrices, originals)
+            for group, saved in zip(groups, originals, strict=True):
+                torch._foreach_copy_(group, saved)
     with torch.no_grad():
-        torch._foreach_mul_([matrix.grad for matrix in matrices], derivatives)
+        for group, derivative in zip(groups, derivatives, strict=True):
+            torch._foreach_mul_([matrix.grad for matrix in group], derivative)
