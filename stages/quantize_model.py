@@ -58,7 +58,12 @@ def main() -> None:
         )
     progress = Progress(sequences.size, "tokens")
     hessians = gather_hessians(
-        model, matrices(model), sequences, settings["batch_sequences"], progress.update
+        model,
+        matrices(model),
+        sequences,
+        settings["batch_sequences"],
+        progress.update,
+        settings["precision"],
     )
     progress.close()
     calibrated = time.monotonic()

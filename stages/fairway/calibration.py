@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from fairway.devices import autocast, to_device
 from fairway.gptq import Gptq
 from fairway.model import Linear, Model
 from fairway.stage import StageError
@@ -43,11 +44,13 @@ def gather_hessians(
     sequences: np.ndarray,
     batch: int,
     progress: Callable[[int], None] = lambda tokens: None,
+    precision: str = "float32",
 ) -> dict[str, Gptq]:
     """Run the model's own forward over the sequences and collect the inputs of its matrices.
 
     A block that several virtual layers run collects the inputs of all of them. matrices: by
-    name; batch: sequences per forward; progress: called with the tokens of each batch.
+    name; batch: sequences per forward; progress: called with the tokens of each batch; precision:
+    of the forward, the products of inputs are float32.
     """
     device = model.token_embedding.device
     result, handles = {}, []
@@ -56,8 +59,9 @@ def gather_hessians(
         handles.append(module.register_forward_pre_hook(_collector(gptq)))
     try:
         for start in range(0, len(sequences), batch):
-            part = torch.from_numpy(sequences[start : start + batch]).to(device)
-            model(part, last=1)
+            part = to_device(torch.from_numpy(sequences[start : start + batch]), device)
+            with autocast(device, precision):
+                model(part, last=1)
             progress(part.numel())
     finally:
         for handle in handles:

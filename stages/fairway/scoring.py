@@ -55,15 +55,12 @@ def distributions_at(
     up to rounding.
     """
     windows = [plan.window(plan.window_of(target)) for target in targets]
-    order = sorted(range(len(targets)), key=lambda i: targets[i])
     result = np.empty((len(targets), model.config.vocabulary))
     done = 0
-    for batch in _batches([windows[i] for i in order], batch_windows):
-        rows = _logits(model, tokens, batch)
-        for logits, window in zip(rows, batch, strict=True):
-            place = order[done]
-            position = targets[place] - window.first_target
-            result[place] = torch.softmax(logits[position].double(), dim=-1).cpu().numpy()
+    for batch in _batches(windows, batch_windows):
+        for logits, window in zip(_logits(model, tokens, batch), batch, strict=True):
+            position = targets[done] - window.first_target
+            result[done] = torch.softmax(logits[position].double(), dim=-1).cpu().numpy()
             done += 1
     return result
 

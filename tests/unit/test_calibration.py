@@ -57,6 +57,22 @@ def test_shared_blocks_gather_every_virtual_layer():
     )
 
 
+def test_hessians_of_a_bfloat16_forward_are_not_rounded_themselves():
+    model = tiny_model()
+    sequences = random_tokens(5 * CONTEXT).astype(np.int64).reshape(5, CONTEXT)
+    seen = []
+    down = model.blocks[1].down
+    handle = down.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    found = gather_hessians(model, matrices(model), sequences, 5, precision="bfloat16")
+    handle.remove()
+    inputs = torch.cat(seen).flatten(0, 1)
+    assert inputs.dtype == torch.bfloat16
+    expected = inputs.double().T @ inputs.double() / len(inputs)
+    torch.testing.assert_close(
+        found["blocks.1.down.weight"].hessian(), expected, rtol=1e-4, atol=1e-5
+    )
+
+
 def test_hooks_are_gone_afterwards_even_after_an_error():
     model = tiny_model()
     with pytest.raises(IndexError):

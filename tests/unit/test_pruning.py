@@ -44,6 +44,13 @@ def test_cheapest_first_by_scale_squared_times_diagonal():
     assert torch.equal(order.pruned(0).tensors["a"].integers, before["a"].integers)
 
 
+def test_equal_costs_go_in_the_order_of_the_weights():
+    tensor = RowIntegers(torch.ones(1, 100, dtype=torch.int8), torch.ones(1).half())
+    stored = StoredModel({}, "", {"a": "int6"}, {"a": tensor})
+    found = PruningOrder(stored, {"a": torch.ones(100)}).pruned(40).tensors["a"].integers
+    assert found[0].tolist() == [0] * 40 + [1] * 60
+
+
 def bent(count: int) -> int:
     """Packed bytes that fall with the count, not on a line, and with a little noise."""
     return 1_000_000 - int(30 * count**0.8) + (count * 7919) % 11
@@ -90,6 +97,7 @@ def test_pack_prunes_only_as_much_as_it_must():
     assert changed == tight.fit.pruned
     over = pack(model.stored, model.diagonals, "lzma", 0.02, 1000)
     assert len(over.artifact) > 1000
+    assert over.fit.pruned == int(0.02 * PruningOrder(model.stored, model.diagonals).weights)
 
 
 def test_ledger_adds_up():

@@ -26,6 +26,7 @@ QUANTIZATION = {
     "device": "cpu",
     "threads": 1,
     "calibration_tokens": 600,
+    "precision": "float32",
     "batch_sequences": 4,
     "damping": 0.01,
     "block": 16,
