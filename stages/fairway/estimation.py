@@ -4,8 +4,8 @@ A job takes its rule's `seconds` and its size over `per_second`, both from the c
 `estimates`, where it is said how each was found. Sizes follow from the configuration, by rule:
 fetch_corpus bytes; encode_corpus tokens of training and validation; train_model steps, or what
 max_seconds leaves of them; quantize_model calibration tokens; pack_artifact parameters;
-score_targets targets; count_ngrams targets × orders; mix_scores counts read, which is targets, or
-targets × orders where the cache gives every order; audit_row targets × seeds.
+score_targets targets; count_ngrams targets × orders; mix_scores counts read: targets, or
+targets × orders where the cache gives every order; audit_row targets × seeds; prove_row bytes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ SCORE_BYTES = 8  # per target: nll and entropy, float32
 COUNT_BYTES = {
     "match": 9,
     "orders": 31,
-}  # per target; orders: measured, 10 million tokens of English
+}  # per target; orders: measured, 10 M tokens of English
 RESUME_COPIES = 4  # of the weights: themselves, momentum, EMA, SWA
 
 
@@ -95,6 +95,9 @@ def planned_jobs(
             yield Job("mix_scores", corpus.targets * (_orders(cache) if every_order else 1))
     for _row in config["rows"]:
         yield Job("audit_row", corpus.targets * len(config["seeds"]))
+    for row in config["rows"]:
+        if "claim" in row:
+            yield Job("prove_row", config["proof"]["bytes"])
     yield Job("aggregate_seeds")
 
 
