@@ -54,7 +54,7 @@ class Gptq:
     def add_batch(self, inputs: Tensor) -> None:
         """Add inputs (…, columns) of the layer, wherever the matrix is used."""
         inputs = inputs.detach().flatten(0, -2).float()
-        with torch.autocast(inputs.device.type, enabled=True):  # the forward's may be on
+        with torch.autocast(inputs.device.type, enabled=False):  # the forward's may be on
             self.total += (inputs.T @ inputs).double()
         self.inputs += len(inputs)
 
