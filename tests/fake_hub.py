@@ -1,5 +1,6 @@
 """A Hugging Face hub on this machine with one dataset, which can be made to misbehave."""
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -7,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
 REPOSITORY = "someone/golf"
@@ -19,8 +19,8 @@ class FakeHub:
     """files: path in the dataset → content as promised (sizes and hashes are of this).
 
     sent: what is sent instead; cut_after: bytes of a file after which a connection ends, for the
-    next `cuts` connections; small: paths that the hub has no SHA-256 of; requests: ranges asked
-    for, by path.
+    next `cuts` connections; stall_after: bytes after which nothing more comes until `released`;
+    small: paths that the hub has no SHA-256 of; requests: ranges asked for, by path.
     """
 
     files: dict[str, bytes]
@@ -28,6 +28,8 @@ class FakeHub:
     small: set[str] = field(default_factory=set)
     cut_after: int = 0
     cuts: int = 0
+    stall_after: int = 0
+    released: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     endpoint: str = ""
 
@@ -91,7 +93,12 @@ def handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 hub.cuts -= 1
                 body = body[: max(0, hub.cut_after - start)]
                 self.close_connection = True
-            self.wfile.write(body)
+            if hub.stall_after:
+                self.wfile.write(body[: hub.stall_after])
+                hub.released.wait(60)
+                body = body[hub.stall_after :]
+            with contextlib.suppress(OSError):  # the other side may be gone
+                self.wfile.write(body)
 
     return Handler
 
@@ -109,10 +116,3 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def dataset_files(root: str, shards: dict[str, Path], tokenizer: Path) -> dict[str, bytes]:
-    """Files of a dataset laid out as the published one; shards: name → file."""
-    folder = f"{root}/datasets/fineweb10B_sp1024"
-    files = {f"{folder}/{name}": path.read_bytes() for name, path in shards.items()}
-    return files | {f"{root}/tokenizers/fineweb_1024_bpe.model": tokenizer.read_bytes()}

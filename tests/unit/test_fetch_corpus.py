@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from fairway.downloads import download_places
 from fairway.specs import corpus_settings
@@ -40,12 +42,20 @@ def corpus(folder: Path, **changes: Any) -> dict[str, Any]:
     return {"vocabulary": 1024, "download": download | changes}
 
 
-def run_stage(endpoint: str, folder: Path, **changes: Any) -> subprocess.CompletedProcess:
+def start_stage(endpoint: str, folder: Path, **changes: Any) -> subprocess.Popen[str]:
     spec = folder / "spec.json"
     spec.write_text(json.dumps({"code": "", "settings": corpus(folder / "data", **changes)}))
     command = [sys.executable, STAGE, "--spec", spec, "--receipt", folder / "download.json"]
     environment = os.environ | {"HF_ENDPOINT": endpoint}
-    return subprocess.run(command, env=environment, capture_output=True, text=True)
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def run_stage(endpoint: str, folder: Path, **changes: Any) -> subprocess.CompletedProcess[str]:
+    process = start_stage(endpoint, folder, **changes)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def test_files_and_receipt(hub: FakeHub, tmp_path: Path) -> None:
@@ -64,6 +74,28 @@ def test_files_and_receipt(hub: FakeHub, tmp_path: Path) -> None:
     assert run_stage(hub.endpoint, tmp_path).returncode == 0
     assert [path for path, _ in hub.requests] == [f"root/{NAMES[2]}"], "only the missing one"
     assert json.loads((tmp_path / "download.json").read_text()) == receipt
+
+
+def test_killed_download_goes_on_where_it_was(hub: FakeHub, tmp_path: Path) -> None:
+    piece = constants.DOWNLOAD_CHUNK_SIZE
+    shard = f"root/{NAMES[2]}"
+    hub.files[shard] = os.urandom(piece + piece // 2)
+    hub.stall_after = piece + 1000
+    process = start_stage(hub.endpoint, tmp_path)
+    deadline = time.monotonic() + 60
+    while not (partial := list(tmp_path.glob(f"data/{FOLDER}/.*train*.part"))) or (
+        partial[0].stat().st_size < piece
+    ):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    hub.released.set()
+    hub.requests.clear()
+    assert run_stage(hub.endpoint, tmp_path).returncode == 0
+    assert hub.requests == [(shard, f"bytes={piece}-")]
+    assert (tmp_path / "data" / NAMES[2]).read_bytes() == hub.files[shard]
+    assert not partial[0].exists()
 
 
 @pytest.mark.parametrize("name", [MODEL, NAMES[1]])
