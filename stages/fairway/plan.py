@@ -47,9 +47,14 @@ class Plan:
         return files, absent
 
     def spec(self, stage: str, wildcard: str | None = None) -> Any:
-        """Spec path of a stage, or a function of wildcards giving the one for `wildcard`."""
+        """Spec path of a stage, or a function of wildcards giving the one for `wildcard`.
+
+        All specs are written now: Snakemake lists a folder once and does not see what comes later.
+        """
         if wildcard is None:
             return self.specs.path(stage)
+        for key in {"model": self.models, "cache": self.caches, "row": self.rows}[wildcard]:
+            self.specs.path(stage, key)
         return lambda wildcards: self.specs.path(stage, getattr(wildcards, wildcard))
 
     def scores(self, row: str, seeds: list[int]) -> list[str]:
