@@ -130,6 +130,27 @@ def test_stale_model_is_refused(tmp_path, settings):
         seeds_table(tmp_path, settings)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spec": "old"}, r"proof\.json: made by prove_row under spec old"),
+        ({"artifact_sha256": "b"}, r"proof\.json: made by pack_artifact under spec b"),
+        ({"decoded": False}, r"proof\.json: decoded False; row z_neural claims"),
+    ],
+)
+def test_row_that_claims_a_code_length_needs_its_proof(tmp_path, settings, changes, message):
+    settings["rows"][0]["specs"] = settings["rows"][0]["specs"] | {"prove_row": "prov"}
+    with pytest.raises(StageError, match=r"proof\.json: no such file"):
+        seeds_table(tmp_path, settings)
+    proof = {"spec": "prov", "artifact_sha256": "a", "decoded": True}
+    file = tmp_path / "rows" / "z_neural" / "proof.json"
+    write(file, proof)
+    assert len(seeds_table(tmp_path, settings)) == 4
+    write(file, proof | changes)
+    with pytest.raises(StageError, match=message):
+        seeds_table(tmp_path, settings)
+
+
 def test_unfinished_training_is_refused(tmp_path, settings):
     write(tmp_path / "models/tiny/seed1/metrics.jsonl", {"step": 3})
     with pytest.raises(StageError, match="did not finish"):

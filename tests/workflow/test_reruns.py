@@ -22,8 +22,10 @@ MODEL_JOBS = {
 
 
 def row_jobs(rows: list[dict]) -> dict[str, int]:
-    """Jobs of mixing and auditing these rows, and of the aggregation."""
-    return {"mix_scores": SEEDS * len(rows), "audit_row": len(rows), "aggregate_seeds": 1}
+    """Jobs of mixing, auditing and proving these rows, and of the aggregation."""
+    claims = len([row for row in rows if "claim" in row])
+    jobs = {"mix_scores": SEEDS * len(rows), "audit_row": len(rows), "aggregate_seeds": 1}
+    return jobs | ({"prove_row": claims} if claims else {})
 
 
 def rows_with(key: str, *names: str) -> list[dict]:
@@ -86,7 +88,7 @@ def test_comments_and_key_order_of_the_config(edited):
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("stages/mix_scores.py", row_jobs(ROWS) | {"audit_row": len(ROWS)}),
+        ("stages/mix_scores.py", row_jobs(ROWS)),
         ("stages/fairway/hashed.py", None),
         ("stages/aggregate_seeds.py", {"aggregate_seeds": 1}),
         ("stages/fairway/aggregation.py", {"aggregate_seeds": 1}),
