@@ -51,7 +51,14 @@ def main() -> None:
     first, last = plan.rank_targets(options.rank, settings["ranks"])
     progress = Progress(last + 1 - first, "targets")
     nll, entropy = score_windows(
-        model, tokens, plan, windows, settings["batch_windows"], progress.update
+        model,
+        tokens,
+        plan,
+        windows,
+        settings["batch_windows"],
+        progress.update,
+        settings["precision"],
+        settings["compile"],
     )
     progress.close()
     scores = Scores(first, nll, entropy, sha256_of(options.artifact), spec.sha256)

@@ -1,11 +1,13 @@
 """Sliding-window scoring: the model's nll and entropy at every target of a run of windows."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fairway.devices import Fetched, autocast, to_device
 from fairway.model import Model
 from fairway.stage import StageError
 from fairway.windows import Window, WindowPlan
@@ -19,26 +21,46 @@ def score_windows(
     indices: Sequence[int],
     batch_windows: int,
     progress: Callable[[int], None] = lambda targets: None,
+    precision: str = "float32",
+    compiled: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """nll and entropy, float32 nats (targets,), of all targets that the windows score.
 
     tokens: the whole text, integers (targets + 1,); indices: consecutive windows; batch_windows:
-    windows per forward pass; progress: called with the number of targets of each batch. Only
-    logits of scored positions are computed. Raises StageError if a score is not finite.
+    windows per forward pass; progress: called with the number of targets of each batch;
+    compiled: full batches by torch.compile, the rest as it is. Only logits of scored positions
+    are computed. Raises StageError if a score is not finite.
     """
-    nll, entropy = [], []
-    for batch in _batches([plan.window(index) for index in indices], batch_windows):
-        logs = torch.log_softmax(_logits(model, tokens, batch), dim=-1)
-        firsts = [(window.first_target, window.stop + 1) for window in batch]
-        targets = _stack([tokens[first:stop] for first, stop in firsts], logs.device)
-        nll.append(-logs.gather(-1, targets.unsqueeze(-1)).flatten().cpu())
-        entropy.append(-(logs.exp() * logs).sum(-1).flatten().cpu())
-        if not bool(torch.isfinite(nll[-1]).all() and torch.isfinite(entropy[-1]).all()):
-            raise StageError(
-                f"targets {firsts[0][0]} to {batch[-1].stop}: scores that are not finite"
-            )
-        progress(targets.numel())
-    return torch.cat(nll).numpy(), torch.cat(entropy).numpy()
+    windows = [plan.window(index) for index in indices]
+    result = np.empty((2, windows[-1].stop + 1 - windows[0].first_target), dtype=np.float32)
+    score = torch.compile(_score, fullgraph=True, dynamic=False) if compiled else _score
+
+    def queued() -> Iterator[tuple[list[Window], Fetched]]:
+        for batch in _batches(windows, batch_windows):
+            usual = len(batch) == batch_windows and _shape(batch[0]) == (plan.length, plan.stride)
+            inputs, targets = _inputs(model, tokens, batch), _targets(model, tokens, batch)
+            with autocast(inputs.device, precision):
+                scores = (score if usual else _score)(model, inputs, targets)
+            yield batch, Fetched(scores)
+
+    done = 0
+    # a batch is read when the next one is queued, so that a GPU always has work
+    for (batch, scores), _ in pairwise(chain(queued(), [None])):
+        part = scores.values().numpy()
+        if not np.isfinite(part).all():
+            first, last = batch[0].first_target, batch[-1].stop
+            raise StageError(f"targets {first} to {last}: scores that are not finite")
+        result[:, done : done + part.shape[1]] = part
+        done += part.shape[1]
+        progress(part.shape[1])
+    return result[0], result[1]
+
+
+def _score(model: Model, inputs: Tensor, targets: Tensor) -> Tensor:
+    """nll and entropy (2, windows · scored) of targets (windows, scored), the last positions'."""
+    logs = torch.log_softmax(model(inputs, last=targets.shape[1]), dim=-1)
+    nll = -logs.gather(-1, targets.unsqueeze(-1)).flatten()
+    return torch.stack((nll, -(logs.exp() * logs).sum(-1).flatten()))
 
 
 @torch.inference_mode()
@@ -48,6 +70,7 @@ def distributions_at(
     plan: WindowPlan,
     targets: Sequence[int],
     batch_windows: int,
+    precision: str = "float32",
 ) -> np.ndarray:
     """The model's whole distribution at each target, float64 (targets, vocabulary).
 
@@ -58,7 +81,10 @@ def distributions_at(
     result = np.empty((len(targets), model.config.vocabulary))
     done = 0
     for batch in _batches(windows, batch_windows):
-        for logits, window in zip(_logits(model, tokens, batch), batch, strict=True):
+        inputs = _inputs(model, tokens, batch)
+        with autocast(inputs.device, precision):
+            rows = model(inputs, last=_shape(batch[0])[1])
+        for logits, window in zip(rows, batch, strict=True):
             position = targets[done] - window.first_target
             result[done] = torch.softmax(logits[position].double(), dim=-1).cpu().numpy()
             done += 1
@@ -84,12 +110,14 @@ def _shape(window: Window) -> tuple[int, int]:
     return window.stop - window.start, window.stop + 1 - window.first_target
 
 
-def _logits(model: Model, tokens: np.ndarray, batch: list[Window]) -> Tensor:
-    """Logits of the scored positions of windows of one shape: (windows, scored, vocab)."""
-    _, scored = _shape(batch[0])
-    inputs = [tokens[window.start : window.stop] for window in batch]
-    return model(_stack(inputs, model.token_embedding.device), last=scored)
+def _inputs(model: Model, tokens: np.ndarray, batch: list[Window]) -> Tensor:
+    return _stack(model, [tokens[window.start : window.stop] for window in batch])
 
 
-def _stack(parts: list[np.ndarray], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.stack(parts).astype(np.int64)).to(device)
+def _targets(model: Model, tokens: np.ndarray, batch: list[Window]) -> Tensor:
+    return _stack(model, [tokens[window.first_target : window.stop + 1] for window in batch])
+
+
+def _stack(model: Model, parts: list[np.ndarray]) -> Tensor:
+    stacked = torch.from_numpy(np.stack(parts).astype(np.int64))
+    return to_device(stacked, model.token_embedding.device)

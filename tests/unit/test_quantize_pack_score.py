@@ -37,6 +37,8 @@ PACKING = {"compressor": "lzma", "prune_fraction": 0.02, "artifact_bytes": 16_00
 SCORING = {
     "device": "cpu",
     "threads": 1,
+    "compile": False,
+    "precision": "float32",
     "batch_windows": 4,
     "windows": {"length": 24, "stride": 7},
     "ranks": 1,

@@ -54,6 +54,33 @@ def test_ranks_and_batches_change_nothing(ranks, batch):
     np.testing.assert_allclose(entropy, expected_entropy, atol=1e-5)
 
 
+def test_compiled_and_bfloat16_scores_are_near(monkeypatch):
+    """Full batches go through the compiled function, the first and the last ones do not."""
+    one_layer = {
+        "shared_blocks": 0,
+        "loops": 0,
+        "lora_matrices": (),
+        "value_embedding_layers": (0,),
+    }
+    model, batches = tiny_model(**one_layer), []
+
+    def only_capture(function, **options):
+        assert options == {"fullgraph": True, "dynamic": False}
+        compiled = captured(function, backend="eager", **options)
+        return lambda *inputs: batches.append(len(inputs[1])) or compiled(*inputs)
+
+    captured = torch.compile
+    monkeypatch.setattr(torch, "compile", only_capture)
+    exact = scored(model, 1, 4)
+    rounded = score_windows(
+        model, TOKENS, PLAN, range(len(PLAN)), 4, precision="bfloat16", compiled=True
+    )
+    assert batches == [4] * 6  # windows 1 to 24 of 27
+    for one, other in zip(exact, rounded, strict=True):
+        assert 1e-4 < np.abs(one - other).max() < 0.2
+        assert abs(one.mean() - other.mean()) < 0.01
+
+
 def test_a_rank_scores_its_targets():
     model = tiny_model()
     for rank in range(3):
