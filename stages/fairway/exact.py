@@ -22,61 +22,66 @@ import numpy as np
 from numba import njit
 
 from fairway.counts import Found, OrderDistributions, empty_found
-from fairway.grams import ASKS, MAX_TOKENS, ONCE, GramLevels, Level, run_stop
+from fairway.grams import ASKS, MAX_TOKENS, ONCE, GramLevels, Level, run_last, run_stop
 from fairway.order_counts import OrderCounts, OrderCountsWriter
-from fairway.segments import context_reach, segment_first, segment_last
+from fairway.segments import segment_first, segment_last
 from fairway.shards import BOS
 from fairway.stage import StageError
-
-MAX_WIDTH = 255  # context tokens, at most; a document's reach is stored in a byte
+from fairway.threads import run_threads, split
 
 
 @njit(cache=True, nogil=True)
-def context_totals(positions, names, counts, origin, plan, totals):
-    """Totals of the targets after every entry, from the entries' counts (see the module's head).
+def context_totals(positions, names, counts, origin, plan, part):
+    """Turn entries' counts into the totals of the targets after them (see the module's head).
 
     An entry's segment is its position's. The target after it lies in the same segment, unless the
     entry is the last of it: then all of the segment's earlier equal grams count as well.
+    part: (start, stop), of the entries; both must be where runs start.
     """
-    start = 0
-    while start < positions.size:
+    start = part[0]
+    while start < part[1]:
         stop = run_stop(positions, start, origin, plan)
         position = np.int64(positions[start])
         first = max(segment_first(position, plan[0], plan[1]), origin + 1)
-        last = segment_last(position, plan[0], plan[1])
-        before = ONCE  # the gram that ends right before the segment
+        last = run_last(position, origin, plan)
+        before = ONCE  # the name of the gram that ends right before the segment
         if start > 0 and position > origin and np.int64(positions[start - 1]) == first - 1:
             before = names[start - 1]
         for i in range(start, stop):
-            total = counts[i]
-            if names[i] != ONCE:
-                if np.int64(positions[i]) == last:
-                    for earlier in range(start, i):
-                        total += names[earlier] == names[i]
-                elif names[i] == before:
-                    total -= 1
-            totals[i] = total
+            if names[i] == ONCE:
+                continue
+            if np.int64(positions[i]) == last:
+                for earlier in range(start, i):
+                    counts[i] += names[earlier] == names[i]
+            elif names[i] == before:
+                counts[i] -= 1
         start = stop
 
 
 @njit(cache=True, nogil=True)
-def note_hits(positions, names, counts, no_target, order, first_target, found):
+def note_hits(positions, names, counts, no_target, order, first_target, found, part):
     """Set the hits of the targets that are at `order`, the length of these grams.
 
     no_target: name of the grams one of which ends where no target is; it is no hit.
+    part: (start, stop), of the entries.
     """
     orders, hits, _ = found
-    for i in range(positions.size):
+    for i in range(part[0], part[1]):
         target = np.int64(positions[i]) - first_target
         if target >= 0 and orders[target] == order:
             hits[target] = counts[i] - (names[i] == no_target)
 
 
 @njit(cache=True, nogil=True)
-def note_totals(tokens, positions, totals, order, min_count, cross_documents, first_target, found):
-    """Move the target after each entry up to `order` if its context was seen often enough."""
+def note_totals(
+    tokens, positions, totals, order, min_count, cross_documents, first_target, found, part
+):
+    """Move the target after each entry up to `order` if its context was seen often enough.
+
+    part: (start, stop), of the entries.
+    """
     orders, hits, target_totals = found
-    for i in range(positions.size):
+    for i in range(part[0], part[1]):
         target = np.int64(positions[i]) + 1 - first_target
         if not 0 <= target < orders.size or totals[i] < min_count:
             continue
@@ -197,8 +202,21 @@ class ExactCounts:
         return distinct
 
     def _note_hits(self, level: Level, found: Found) -> None:
-        arrays = level.positions, level.names, level.counts
-        note_hits(*arrays, self.no_target(level), level.length, self.first_target, found)
+        parts, no_target = split(level.positions.size, self.threads), self.no_target(level)
+
+        def note(thread: int) -> None:
+            note_hits(
+                level.positions,
+                level.names,
+                level.counts,
+                no_target,
+                level.length,
+                self.first_target,
+                found,
+                parts[thread],
+            )
+
+        run_threads(note, self.threads)
 
     def no_target(self, level: Level) -> int:
         """Name of the gram at the position before the first counted target, −1 if not listed.
@@ -209,21 +227,30 @@ class ExactCounts:
         return 0 if listed else -1
 
     def _note_totals(self, level: Level, min_count: int, found: Found) -> None:
-        totals = level.counts
-        if self.plan[1]:
-            totals = np.empty_like(level.counts)
-            arrays = level.positions, level.names, level.counts
-            context_totals(*arrays, self.origin, self.plan, totals)
-        note_totals(
-            self.tokens,
-            level.positions,
-            totals,
-            level.length + 1,
-            min_count,
-            self.settings.cross_documents,
-            self.first_target,
-            found,
-        )
+        positions = level.positions
+        stops = [
+            stop and run_stop(positions, stop - 1, self.origin, self.plan)
+            for _, stop in split(positions.size, self.threads)
+        ]
+        starts = [0, *stops[:-1]]
+
+        def note(thread: int) -> None:
+            part = starts[thread], stops[thread]
+            if self.plan[1]:
+                context_totals(positions, level.names, level.counts, self.origin, self.plan, part)
+            note_totals(
+                self.tokens,
+                positions,
+                level.counts,
+                level.length + 1,
+                min_count,
+                self.settings.cross_documents,
+                self.first_target,
+                found,
+                part,
+            )
+
+        run_threads(note, self.threads)
 
 
 def count_exact(
@@ -295,20 +322,16 @@ def _ask(
     counts: ExactCounts, targets: np.ndarray, vocabulary: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield gram length, row of the target, token and hits of all askers that are still listed."""
-    tokens, cross = counts.tokens, counts.settings.cross_documents
     real = np.arange(counts.origin, counts.last_target + 1, dtype=np.uint32)
     before = np.repeat(targets - counts.origin, vocabulary)
     asked = np.repeat(targets.astype(np.uint32) | ASKS, vocabulary)
     positions = np.insert(real, before, asked)
-    ends = np.insert(tokens[real], before, np.tile(np.arange(vocabulary), len(targets)))
-    reach = [
-        int(target if cross else context_reach(tokens, target, target, MAX_WIDTH)[0])
-        for target in targets.tolist()
-    ]
-    asker, width = np.arange(len(asked)), np.array(reach)
+    ends = np.insert(counts.tokens[real], before, np.tile(np.arange(vocabulary), len(targets)))
+    asker = np.arange(len(asked))
     for level in counts.levels(positions, ends.astype(np.uint16), 1):
         listed = np.flatnonzero(level.positions >= ASKS)
-        asker = asker[width[asker // vocabulary] >= level.length - 1]
+        # of a target's askers, those whose gram repeated are listed again, or none of them is
+        asker = asker[np.isin(asked[asker], level.positions[listed])]
         names = level.names[listed]
         found = level.counts[listed] - (names == counts.no_target(level))
         yield level.length, asker // vocabulary, asker % vocabulary, found

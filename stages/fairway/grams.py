@@ -22,17 +22,18 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from fairway.prefetch import prefetch
 from fairway.segments import segment_last
 from fairway.shards import BOS
-from fairway.threads import run_threads
+from fairway.threads import run_threads, split
 
 ONCE = np.uint32(0xFFFFFFFF)  # the name of a gram that occurs once
 ASKS = np.uint32(1 << 31)  # flag of a position that looks up but is not counted
 POSITION = np.uint32(ASKS - 1)  # the bits of a position without the flag
 MAX_TOKENS = 1 << 31
-MIN_SLOTS = 1 << 12
 FULLEST = 0.6  # share of the dictionary's slots in use before it is doubled
-CHUNK = 256  # entries handled together when every target is counted right away
+MIN_SLOTS = 1 << 12
+CHUNK = 256  # entries whose slots are fetched together, or more to the end of a run
 
 _REPEATED = np.uint64(1 << 31)  # in an entry: the group has a name
 _COUNT = np.uint64((1 << 31) - 1)  # in an entry: times counted so far
@@ -87,89 +88,121 @@ def doubled(table):
 
 
 @njit(cache=True, nogil=True)
-def run_stop(positions, start, origin, plan):
-    """Index after the entries that are looked up together with entry `start`.
+def run_last(position, origin, plan):
+    """Last position of the run that `position` is in: entries looked up before any is counted.
 
-    plan: (length, stride) for the segment that entry `start` is in (the position before the first
-    counted target, `origin`, stands alone); stride 0 for chunks of any entries.
+    plan: (length, stride) if runs are the segments (`origin`, the position before the first
+    counted target, is a run of its own), stride 0 if every position is one.
     """
-    length, stride = plan
-    if stride == 0:
-        return min(start + CHUNK, positions.size)
-    position = np.int64(positions[start] & POSITION)
-    end = origin if position <= origin else segment_last(position, length, stride)
+    if plan[1] == 0 or position <= origin:
+        return position
+    return segment_last(position, plan[0], plan[1])
+
+
+@njit(cache=True, nogil=True)
+def run_stop(positions, start, origin, plan):
+    """Index after the last entry of the run that entry `start` is in."""
+    last = run_last(np.int64(positions[start] & POSITION), origin, plan)
     stop = start + 1
-    while stop < positions.size and np.int64(positions[stop] & POSITION) <= end:
+    while stop < positions.size and np.int64(positions[stop] & POSITION) <= last:
         stop += 1
     return stop
+
+
+@njit(cache=True, nogil=True)
+def choose_entries(shorter, front, share, start, stop, entries, slots):
+    """Note the entries start … stop−1 whose keys fall to a share, and their scrambled keys.
+
+    share: (s, of). Returns how many there are.
+    """
+    chosen = 0
+    for i in range(start, stop):
+        scrambled = scramble(gram_key(shorter[i], front[i]))
+        entries[chosen] = i
+        slots[chosen] = scrambled
+        chosen += np.int64(scrambled & np.uint64(0xFFFF)) * share[1] >> 16 == share[0]
+    return chosen
 
 
 @njit(cache=True, nogil=True)
 def name_grams(grams, table, used, origin, plan, share, start, buffers, names, counts):
     """Name the grams of entries start, … and count each one's earlier occurrences.
 
-    grams: (positions, shorter names, tokens in front). plan: as in `run_stop`. share: (s, of):
-    only the grams whose key falls to share s are handled, so that threads need no locks.
-    buffers: scratch, two arrays as long as the longest run. Writes names (`ONCE` for a gram that
-    does not occur again) and counts: occurrences in earlier runs, or with stride 0 at all earlier
-    entries. Returns (entry to go on from, slots used); stops early when the table is too full.
+    grams: (positions, shorter names, tokens in front). plan: as in `run_last`. share: (s, of):
+    only grams whose keys fall to share s are handled, so that threads need no locks. buffers:
+    scratch, int64 and uint64, CHUNK elements longer than the longest run. Writes names (`ONCE`
+    for a gram that does not occur again) and counts: occurrences in earlier runs.
+    Returns (entry to go on from, slots used); stops early when the table is too full.
     """
     positions, shorter, front = grams
-    mine, slots = buffers
-    per_entry = plan[1] == 0
+    entries, slots = buffers
     shift = slot_shift(table)
     while start < positions.size:
-        stop = run_stop(positions, start, origin, plan)
+        stop = run_stop(positions, min(start + CHUNK, positions.size) - 1, origin, plan)
         if used + stop - start > FULLEST * table.shape[0]:
             break
-        members = 0
-        for i in range(start, stop):
-            scrambled = scramble(gram_key(shorter[i], front[i]))
-            mine[members] = i
-            slots[members] = scrambled
-            members += np.int64(scrambled & np.uint64(0xFFFF)) * share[1] >> 16 == share[0]
-        for member in range(members):
-            i = mine[member]
-            key = gram_key(shorter[i], front[i])
-            slot = find_slot(table, key, slots[member], shift)
-            slots[member] = slot
-            entry = table[slot, 1]
-            if table[slot, 0] == np.uint64(0):
-                used += 1
-                table[slot, 0] = key
-                entry = np.uint64(i) << np.uint64(32)
-                names[i] = ONCE
-            else:
-                first = entry >> np.uint64(32)
-                names[i] = first
-                if not entry & _REPEATED:
-                    names[first] = first
-                    entry |= _REPEATED
-            counts[i] = entry & _COUNT
-            if per_entry and positions[i] < ASKS:
-                entry += np.uint64(1)
-            table[slot, 1] = entry
-        if not per_entry:
-            for member in range(members):
-                if positions[mine[member]] < ASKS:
-                    table[slots[member], 1] += np.uint64(1)
+        chosen = choose_entries(shorter, front, share, start, stop, entries, slots)
+        for k in range(chosen):  # the slots are on their way before the first is used
+            prefetch(table, np.uint64(2) * (slots[k] >> shift))
+        begin = 0
+        while begin < chosen:
+            last = run_last(np.int64(positions[entries[begin]] & POSITION), origin, plan)
+            k = begin
+            while k < chosen and np.int64(positions[entries[k]] & POSITION) <= last:
+                i = entries[k]
+                key = gram_key(shorter[i], front[i])
+                slot = find_slot(table, key, slots[k], shift)
+                entry = table[slot, 1]
+                if table[slot, 0] != key:
+                    table[slot, 0] = key
+                    table[slot, 1] = np.uint64(i) << np.uint64(32)
+                    names[i] = ONCE
+                    counts[i] = 0
+                    used += 1
+                else:
+                    first = entry >> np.uint64(32)
+                    names[i] = first
+                    counts[i] = entry & _COUNT
+                    if not entry & _REPEATED:
+                        names[first] = first
+                        table[slot, 1] = entry | _REPEATED
+                slots[k] = slot
+                k += 1
+            for seen in range(begin, k):
+                if positions[entries[seen]] < ASKS:
+                    table[slots[seen], 1] += np.uint64(1)
+            begin = k
         start = stop
     return start, used
 
 
 @njit(cache=True, nogil=True)
-def survivors(tokens, positions, names, length, cross_documents, out):
+def survivors(tokens, positions, names, length, origin, cross_documents, part, out):
     """Entries whose grams can still repeat at `length`, with the token in front of each.
 
-    names: of the grams of length−1. A context may begin at a BOS but not reach over it: with
-    cross_documents false, grams that hold a BOS other than as first or last token are dropped.
-    out: (positions, names, front), filled from the start; returns how many survive.
+    names: of the grams of length−1. A gram can repeat if both grams in it that are one shorter
+    do: the one ending where it ends, and the one ending a token before (unless that one may have
+    occurred before `origin`, where nothing is listed). A context may begin at a BOS but not reach
+    over it: with cross_documents false, grams that hold a BOS other than as first or last token
+    are dropped. part: (start, stop), of the entries. out: (positions, names, front), filled from
+    `start` on; returns how many survive.
     """
     out_positions, out_names, out_front = out
-    kept = 0
-    for i in range(positions.size):
+    kept = part[0]
+    repeated = -1  # the last position passed whose gram repeats
+    for i in range(part[0] - 1, -1, -1):
+        if positions[i] < ASKS:
+            if names[i] != ONCE:
+                repeated = np.int64(positions[i])
+            break
+    for i in range(part[0], part[1]):
         position = np.int64(positions[i] & POSITION)
-        if names[i] == ONCE or position < length - 1:
+        if names[i] == ONCE:
+            continue
+        before = repeated
+        if positions[i] < ASKS:
+            repeated = position
+        if position < length - 1 or (before != position - 1 and origin == 0):
             continue
         if not cross_documents and length > 2 and tokens[position - length + 2] == BOS:
             continue
@@ -177,20 +210,35 @@ def survivors(tokens, positions, names, length, cross_documents, out):
         out_names[kept] = names[i]
         out_front[kept] = tokens[position - length + 1]
         kept += 1
-    return kept
+    return kept - part[0]
 
 
 @dataclass(frozen=True)
 class Level:
     """All positions whose gram of some length may repeat, in text order.
 
-    positions: uint32, where the grams end; names, counts: as `name_grams` gives them.
+    positions: uint32, where the grams end; names, counts: as `name_grams` gives them. shorter,
+    front: names of the grams without their first token, and that token. Overwritten by the level
+    after the next.
     """
 
     length: int
     positions: np.ndarray
+    shorter: np.ndarray
+    front: np.ndarray
     names: np.ndarray
     counts: np.ndarray
+
+    @classmethod
+    def empty(cls, entries: int) -> "Level":
+        """Memory for a level of so many entries."""
+        kinds = np.uint32, np.uint32, np.uint16, np.uint32, np.uint32
+        return cls(-1, *(np.empty(entries, dtype=kind) for kind in kinds))
+
+    def cut(self, length: int, entries: int) -> "Level":
+        """The first so many entries, as a level of grams of `length`."""
+        arrays = self.positions, self.shorter, self.front, self.names, self.counts
+        return Level(length, *(array[:entries] for array in arrays))
 
 
 class GramLevels:
@@ -199,55 +247,87 @@ class GramLevels:
     tokens: uint16, read-only; positions: uint32, sorted, the first being `origin`, the position
     before the first counted target; ends: uint16, the last token of the gram at each position;
     plan: (length, stride), stride 0 to count per token.
+
+    Memory is taken once and used again at every length: touching fresh memory costs more than
+    working on it.
     """
 
     def __init__(self, tokens, positions, ends, plan, cross_documents, threads=1) -> None:
         self.tokens, self.plan, self.cross_documents = tokens, plan, cross_documents
-        self.positions, self.ends, self.threads = positions, ends, threads
-        self.origin = int(positions[0])
+        self.threads, self.origin = threads, int(positions[0])
+        self.space = Level.empty(positions.size), Level.empty(positions.size)
+        self.space[1].positions[:], self.space[1].front[:] = positions, ends
+        self.space[1].shorter[:] = 0
+        asking = np.count_nonzero(positions >= ASKS)
+        self.scratch = CHUNK + min(positions.size, max(plan) + asking)
+        self.tables = [np.zeros((MIN_SLOTS, 2), dtype=np.uint64) for _ in range(threads)]
+        self.slots = [MIN_SLOTS] * threads  # how many of a table's the last length used
 
     def levels(self, shortest: int, longest: int) -> Iterator[Level]:
         """Yield a Level for every gram length; `shortest` is 0, the empty gram, or 1."""
-        positions, shorter = self.positions, np.zeros_like(self.positions)
+        entries = self.space[1].positions.size
         if shortest == 0:
-            yield self._level(0, positions, shorter, np.zeros_like(self.ends))
-        front = self.ends
-        for length in range(1, longest + 1):
-            level = self._level(length, positions, shorter, front)
+            level = self.space[0].cut(0, entries)
+            level.positions[:], level.shorter[:], level.front[:] = self.space[1].positions, 0, 0
+            self._name(level)
             yield level
-            out = (np.empty_like(positions), np.empty_like(positions), np.empty_like(front))
-            kept = survivors(
-                self.tokens, positions, level.names, length + 1, self.cross_documents, out
-            )
-            positions, shorter, front = (array[:kept] for array in out)
+        for length in range(1, longest + 1):
+            level = self.space[length % 2].cut(length, entries)
+            self._name(level)
+            yield level
+            entries = self._survivors(level, self.space[1 - length % 2])
 
-    def _level(self, length: int, positions, shorter, front) -> Level:
-        entries = positions.size
-        names = np.empty(entries, dtype=np.uint32)
-        counts = np.empty(entries, dtype=np.uint32)
-        asking = np.count_nonzero(positions >= ASKS)
-        longest_run = min(entries, max(*self.plan, CHUNK) + asking)
-
+    def _name(self, level: Level) -> None:
         def fill(thread: int) -> None:
-            grams, share = (positions, shorter, front), (thread, self.threads)
-            table = np.zeros((MIN_SLOTS, 2), dtype=np.uint64)
-            buffers = np.empty(longest_run, dtype=np.int64), np.empty(longest_run, dtype=np.uint64)
-            start = used = 0
-            while start < entries:
+            entries = level.positions.size
+            most = 1 << int(entries / self.threads / FULLEST).bit_length()
+            slots = min(self.slots[thread], max(most, MIN_SLOTS))
+            table, start, used = self.tables[thread][:slots], 0, 0
+            table[:] = 0
+            buffers = np.empty(self.scratch, np.int64), np.empty(self.scratch, np.uint64)
+            while True:
                 start, used = name_grams(
-                    grams,
+                    (level.positions, level.shorter, level.front),
                     table,
                     used,
                     self.origin,
                     self.plan,
-                    share,
+                    (thread, self.threads),
                     start,
                     buffers,
-                    names,
-                    counts,
+                    level.names,
+                    level.counts,
                 )
-                if start < entries:
-                    table = doubled(table)
+                if start == entries:
+                    break
+                table = doubled(table)
+            self.slots[thread] = len(table)
+            if len(table) > len(self.tables[thread]):
+                self.tables[thread] = table
 
         run_threads(fill, self.threads)
-        return Level(length, positions, names, counts)
+
+    def _survivors(self, level: Level, space: Level) -> int:
+        parts = split(level.positions.size, self.threads)
+        out = space.positions, space.shorter, space.front
+        kept = [0] * self.threads
+
+        def fill(thread: int) -> None:
+            kept[thread] = survivors(
+                self.tokens,
+                level.positions,
+                level.names,
+                level.length + 1,
+                self.origin,
+                self.cross_documents,
+                parts[thread],
+                out,
+            )
+
+        run_threads(fill, self.threads)
+        total = kept[0]
+        for (start, _), count in zip(parts[1:], kept[1:], strict=True):
+            for array in out:
+                array[total : total + count] = array[start : start + count]
+            total += count
+        return total

@@ -11,3 +11,8 @@ def run_threads(work: Callable[[int], None], threads: int) -> None:
         return
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(threads)))
+
+
+def split(count: int, parts: int) -> list[tuple[int, int]]:
+    """Cut range(count) into so many near-equal pieces, (start, stop) each."""
+    return [(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
