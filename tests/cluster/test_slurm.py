@@ -21,12 +21,13 @@ from cluster.slurm import ROOT, Slurm, Unavailable, running, wait_until
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
-# Fewer rows, for time; two processes in one training job, as eight would be on a real node.
+# One seed and two rows, for time: Slurm and Snakemake's polling take seconds for every job. Two
+# processes in one training job, as eight would be on a real node.
 OVERRIDE = {
+    "seeds": [1337],
     "models": {"ebls": {"training": {"world_size": 2}}},
     "rows": [
         {"name": "neural", "model": "ebls", "cache": "none", "gate": "none"},
-        {"name": "hashed7", "model": "ebls", "cache": "hashed7", "gate": "uniform"},
         {"name": "exact15_bayes", "model": "ebls", "cache": "exact15_orders", "gate": "bayes"},
     ],
 }
@@ -127,7 +128,7 @@ def test_same_table_and_scores_as_without_slurm(local, remote):
     assert len(timeless[0]) == len(OVERRIDE["rows"])
     pd.testing.assert_frame_equal(*timeless, check_exact=True)
     scores = [run.read("models/*/*/scores/*.npz") for run in (local, remote)]
-    assert scores[0].keys() == scores[1].keys() and len(scores[0]) == 4
+    assert scores[0].keys() == scores[1].keys() and len(scores[0]) == 2
     for name, path in scores[0].items():
         here, there = np.load(path), np.load(scores[1][name])
         for key in ("nll", "entropy"):
@@ -139,8 +140,7 @@ def test_each_job_gets_its_gpus(slurm, remote):
     every = ",".join(map(str, range(8)))
     assert {devices[job] for job in remote.jobs("train_model")} == {every}
     scoring = [devices[job] for job in remote.jobs("score_targets")]
-    assert len(scoring) == 4 and len(set(scoring)) > 1, scoring
-    assert set(scoring) <= set("01234567"), "one GPU each"
+    assert sorted(scoring) == ["0", "1"], "two ranks at once, one GPU each"
     for rule in ("encode_corpus", "count_ngrams", "mix_scores"):
         assert {devices[job] for job in remote.jobs(rule)} == {"-"}
 
@@ -148,9 +148,9 @@ def test_each_job_gets_its_gpus(slurm, remote):
 def test_cancelled_job_is_tried_again_with_twice_the_limits(slurm, remote):
     assert "SLURM status is: 'CANCELLED'" in remote.output
     jobs = remote.jobs(CANCELLED)
-    assert len(jobs) == 3, "two seeds, one of them twice"
+    assert len(jobs) == 2
     limits = [re.search(r"TimeLimit=(\S+)", slurm.ask("scontrol", "show", "job", j)) for j in jobs]
-    assert sorted(limit[1] for limit in limits) == ["00:30:00", "00:30:00", "01:00:00"]
+    assert [limit[1] for limit in limits] == ["00:30:00", "01:00:00"]
 
 
 def test_nothing_to_do_without_slurm_afterwards(remote):
