@@ -286,8 +286,12 @@ def count_exact_orders(
     parts = [slice(first - first_target, last + 1 - first_target) for first, last in shares]
     for order in counts.orders(1, progress):
         arrays = *order.found, counts.distinct(order)
-        for writer, part in zip(writers, parts, strict=True):
-            writer.add(order.order, *(array[part] for array in arrays))
+
+        def add(thread: int, order=order.order, arrays=arrays) -> None:
+            for writer, part in list(zip(writers, parts, strict=True))[thread::threads]:
+                writer.add(order, *(array[part] for array in arrays))
+
+        run_threads(add, threads)
     for writer, part in zip(writers, parts, strict=True):
         yield writer.finish(order.found[0][part])
 

@@ -144,20 +144,29 @@ def keep_highest(found, other):
             totals[i] = other_totals[i]
 
 
+Tables = tuple[np.ndarray, np.ndarray]
+
+
+def empty_tables(buckets: int) -> Tables:
+    """Memory for one order's context and pair counters, and one more of each for no bucket."""
+    return np.zeros(buckets + 1, dtype=np.uint32), np.zeros(buckets + 1, dtype=np.uint32)
+
+
 class HashedOrder:
     """The two tables of one order, and how far they have counted.
 
     tokens: uint16 (N+1,); plan: the `WindowPlan`; settings: `CacheSettings` of kind hashed;
-    start: the first target that is counted. contexts, pairs: uint32 (buckets + 1,); next_target:
-    the first target that is not counted yet.
+    start: the first target that is counted; tables: (contexts, pairs), each uint32 (buckets + 1,),
+    of any content. Taking the same tables for the next order saves touching fresh memory, which
+    costs more than emptying them. next_target: the first target that is not counted yet.
     """
 
-    def __init__(self, tokens: np.ndarray, plan, settings, order: int, start: int) -> None:
+    def __init__(self, tokens, plan, settings, order: int, start: int, tables: Tables) -> None:
         self.tokens, self.settings, self.order = tokens, settings, order
         self.plan = plan.length, plan.stride
         self.next_target = start
-        self.contexts = np.zeros(settings.buckets + 1, dtype=np.uint32)
-        self.pairs = np.zeros(settings.buckets + 1, dtype=np.uint32)
+        self.contexts, self.pairs = self.tables = tables
+        self.contexts[:] = self.pairs[:] = 0
 
     def advance(self, last: int, found: Found) -> None:
         """Count targets up to `last`, which must end a segment or the text.
@@ -174,7 +183,7 @@ class HashedOrder:
             self.order,
             self.settings.min_count,
             self._reach(first, last),
-            (self.contexts, self.pairs),
+            self.tables,
             found,
         )
 
@@ -233,8 +242,9 @@ def count_hashed(
     lock = Lock()
 
     def walk(thread: int) -> None:
+        tables = empty_tables(settings.buckets)
         for order in orders[thread::threads]:
-            state = HashedOrder(tokens, plan, settings, order, start)
+            state = HashedOrder(tokens, plan, settings, order, start, tables)
             while (first := state.next_target) <= last_target:
                 last = int(segment_last(first + BLOCK_TARGETS - 1, plan.length, plan.stride))
                 last = min(last, last_target if first >= read_from else read_from - 1)
@@ -256,9 +266,9 @@ def hashed_distributions(
 
     targets: sorted, none twice; start: the first target that is counted.
     """
-    found = [empty_found(vocabulary) for _ in targets]
+    found, tables = [empty_found(vocabulary) for _ in targets], empty_tables(settings.buckets)
     for order in range(settings.max_order, settings.min_order - 1, -1):
-        state = HashedOrder(tokens, plan, settings, order, start)
+        state = HashedOrder(tokens, plan, settings, order, start, tables)
         for target, row in zip(targets.tolist(), found, strict=True):
             seen = int(segment_first(target, plan.length, plan.stride)) - 1
             if seen >= state.next_target:
