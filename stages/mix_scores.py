@@ -13,6 +13,7 @@ sums of nats and bytes by rank. A row without a cache takes no --counts.
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,24 @@ from fairway.corpus import Manifest
 from fairway.counts import MatchCounts
 from fairway.mixing import RankShard, mix_row, row_mixer
 from fairway.order_counts import OrderCounts
+from fairway.row_gate import Counts
 from fairway.scores import Scores
 from fairway.stage import StageError, read_spec, run
+
+
+def load_counts(paths: list[Path], cache: dict[str, Any] | None) -> Iterator[Counts]:
+    """The counts of rank 0, 1, …, one at a time; cache: its settings, None for a row without."""
+    kind = OrderCounts if cache and cache["output"] == "orders" else MatchCounts
+    return map(kind.load, paths)
 
 
 def load_shards(
     scores: list[Path], counts: list[Path], cache: dict[str, Any] | None
 ) -> Iterator[RankShard]:
-    """Load one rank at a time; cache: its settings, None for a row without."""
-    kind = OrderCounts if cache and cache["output"] == "orders" else MatchCounts
-    for rank, path in enumerate(scores):
-        loaded = kind.load(counts[rank]) if counts else None
-        yield RankShard(str(path), Scores.load(path), loaded)
+    """The scores and, for a row with a cache, the counts of rank 0, 1, …, one at a time."""
+    loaded = load_counts(counts, cache) if cache else itertools.repeat(None, len(scores))
+    for path, of_rank in zip(scores, loaded, strict=True):
+        yield RankShard(str(path), Scores.load(path), of_rank)
 
 
 def arguments() -> argparse.Namespace:

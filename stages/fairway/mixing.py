@@ -12,15 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from fairway.bayes import BayesGate, TargetCounts
-from fairway.counts import MatchCounts
-from fairway.gates import MatchGate, match_gate
-from fairway.order_counts import OrderCounts
+from fairway.row_gate import Counts, pieces, row_gate
 from fairway.scores import Scores
 from fairway.stage import StageError
 from fairway.sums import RankSum, Sums
 
-Mixer = Callable[[Scores, MatchCounts | OrderCounts | None], Iterator[np.ndarray]]
+Mixer = Callable[[Scores, Counts], Iterator[np.ndarray]]
 """Takes one rank's scores and counts, yields the nats of its targets in order, in pieces."""
 
 
@@ -29,44 +26,16 @@ def row_mixer(
 ) -> Mixer:
     """The mixer of a row from the settings of its gate and cache, both None for neural alone.
 
-    tokens: the validation text, (targets + 1,), for gates that count by themselves. A mixer may
-    carry state from rank to rank, so every row and seed needs its own.
-    Raises StageError if one is given without the other or they do not fit each other.
+    tokens: the text, (targets + 1,). A mixer carries the gate's state from rank to rank, so every
+    row and seed needs its own. Raises StageError if gate and cache do not fit each other.
     """
-    if (gate is None) != (cache is None):
-        raise StageError(f"row: gate {gate}, cache {cache}; expected both or neither")
-    if gate is None:
-        return _mix_neural
-    if gate["kind"] == "empirical_bayes":
-        return _bayes_mixer(BayesGate.from_settings(gate, cache), tokens)
-    if cache["output"] != "match":
-        raise StageError(
-            f"gate {gate['kind']}: cache with output {cache['output']}; expected output match"
-        )
-    return _match_mixer(match_gate(gate, cache["max_order"], hashed=cache["kind"] == "hashed"))
+    gate_of_row = row_gate(gate, cache)
+    state = gate_of_row.start()
 
-
-def _mix_neural(scores: Scores, counts: None) -> Iterator[np.ndarray]:
-    yield scores.nll.astype(np.float64)
-
-
-def _match_mixer(gate: MatchGate) -> Mixer:
-    def mix(scores: Scores, counts: MatchCounts) -> Iterator[np.ndarray]:
-        yield gate.nats(scores.nll, scores.entropy, counts.order, counts.hits, counts.total)
-
-    return mix
-
-
-def _bayes_mixer(gate: BayesGate, tokens: np.ndarray) -> Mixer:
-    state = gate.start()
-
-    def mix(scores: Scores, counts: OrderCounts) -> Iterator[np.ndarray]:
-        for first, *numbers in counts.chunks():
-            size = len(numbers[0])
-            part = slice(first - scores.first_target, first - scores.first_target + size)
-            seen = np.array(tokens[first : first + size], dtype=np.uint16)
-            nll, entropy = scores.nll[part], scores.entropy[part]
-            yield gate.nats(state, seen, nll, entropy, TargetCounts(*numbers))
+    def mix(scores: Scores, counts: Counts) -> Iterator[np.ndarray]:
+        for piece in pieces(scores, counts):
+            seen = tokens[piece.first_target : piece.first_target + len(piece.nll)]
+            yield gate_of_row.nats(state, seen, piece)
 
     return mix
 
@@ -77,7 +46,7 @@ class RankShard:
 
     name: str
     scores: Scores
-    counts: MatchCounts | OrderCounts | None = None
+    counts: Counts = None
 
     @property
     def provenance(self) -> tuple[str, str, str | None]:

@@ -42,6 +42,10 @@ class Sums:
     sums: tuple[RankSum, ...]
 
     @property
+    def seed(self) -> int:
+        return self.sums[0].seed
+
+    @property
     def nats(self) -> float:
         return math.fsum(part.nats for part in self.sums)
 

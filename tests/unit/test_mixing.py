@@ -1,9 +1,10 @@
 """Mixing a row's shards: coverage, provenance, carried sums."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from fairway.counts import MatchCounts
 from fairway.mixing import RankShard, mix_row, row_mixer
 from fairway.scores import Scores
 from fairway.stage import StageError
@@ -15,19 +16,6 @@ GATE = {"kind": "fixed", "alpha": 0.25}
 EXACT = {"kind": "exact", "max_order": 3, "output": "match"}
 
 
-@dataclass(frozen=True)
-class Counts:
-    first_target: int
-    order: np.ndarray
-    hits: np.ndarray
-    total: np.ndarray
-    spec: str = "counts"
-
-    @property
-    def targets(self) -> int:
-        return len(self.order)
-
-
 def shards(cuts: list[int], with_counts: bool = False) -> list[RankShard]:
     """Targets 1…TARGETS cut before the given targets; every value follows from the target."""
     found = []
@@ -35,11 +23,12 @@ def shards(cuts: list[int], with_counts: bool = False) -> list[RankShard]:
         target = np.arange(first, stop)
         nll = (1 + target / 8).astype(np.float32)
         scores = Scores(first, nll, np.full(len(target), 2, np.float32), "artifact", "spec")
-        counts = Counts(
+        counts = MatchCounts(
             first,
             (target % 3).astype(np.uint8),
             (target % 5).astype(np.uint32),
             np.full(len(target), 8, np.uint32),
+            "counts",
         )
         found.append(RankShard(f"rank{len(found)}", scores, counts if with_counts else None))
     return found

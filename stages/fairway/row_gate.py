@@ -1,0 +1,150 @@
+"""All gates behind one interface, and the counts they take, piece by piece.
+
+Mixing a row and auditing it walk over the same pieces and call the same two functions: `nats` of
+targets as they come, and `distribution` over the vocabulary at one target.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from fairway.bayes import BayesGate, BayesState, TargetCounts
+from fairway.counts import MatchCounts
+from fairway.gates import MatchGate, match_gate
+from fairway.order_counts import OrderCounts
+from fairway.scores import Scores
+from fairway.stage import StageError
+
+Counts = MatchCounts | OrderCounts | None
+
+
+class Piece(NamedTuple):
+    """Some consecutive targets: the model's nats and what the cache knew.
+
+    nll, entropy: float32 (targets,). counts: None, (order, hits, total) of the match, or (totals,
+    hits, distinct) of every order; arrays (targets, …).
+    """
+
+    first_target: int
+    nll: np.ndarray
+    entropy: np.ndarray
+    counts: tuple[np.ndarray, ...] | None
+
+
+class RowGate(Protocol):
+    """What a row does with the model's probabilities. A state belongs to one walk over a text."""
+
+    def start(self) -> Any:
+        """The state before target 1."""
+
+    def digest(self, state: Any) -> str:
+        """A hash of the state."""
+
+    def nats(self, state: Any, tokens: np.ndarray, piece: Piece) -> np.ndarray:
+        """−ln p of the piece's targets, float64; moves the state on. tokens: x_j of each."""
+
+    def distribution(
+        self, state: Any, model: np.ndarray, entropy: np.float32, counts: tuple | None
+    ) -> np.ndarray:
+        """p(v) of the next target, float64 (vocabulary,); leaves the state as it is.
+
+        model: the model's probabilities; counts: as in a piece, of one target, without the first
+        axis, hits with the vocabulary as last axis.
+        """
+
+
+class _Stateless:
+    def start(self) -> None:
+        return None
+
+    def digest(self, state: None) -> str:
+        return ""
+
+
+class NeuralRow(_Stateless):
+    """The model alone."""
+
+    def nats(self, state: None, tokens: np.ndarray, piece: Piece) -> np.ndarray:
+        return piece.nll.astype(np.float64)
+
+    def distribution(self, state, model, entropy, counts) -> np.ndarray:
+        return model
+
+
+class MatchRow(_Stateless):
+    """A gate that mixes in the first match."""
+
+    def __init__(self, gate: MatchGate) -> None:
+        self.gate = gate
+
+    def nats(self, state: None, tokens: np.ndarray, piece: Piece) -> np.ndarray:
+        return self.gate.nats(piece.nll, piece.entropy, *piece.counts)
+
+    def distribution(self, state, model, entropy, counts) -> np.ndarray:
+        return self.gate.full_distribution(model, entropy, *counts)
+
+
+class BayesRow:
+    """The empirical-Bayes gate over all orders."""
+
+    def __init__(self, gate: BayesGate) -> None:
+        self.gate = gate
+
+    def start(self) -> BayesState:
+        return self.gate.start()
+
+    def digest(self, state: BayesState) -> str:
+        return state.digest()
+
+    def nats(self, state: BayesState, tokens: np.ndarray, piece: Piece) -> np.ndarray:
+        seen = np.array(tokens, dtype=np.uint16)
+        return self.gate.nats(state, seen, piece.nll, piece.entropy, TargetCounts(*piece.counts))
+
+    def distribution(self, state, model, entropy, counts) -> np.ndarray:
+        return self.gate.full_distribution(state, model, entropy, TargetCounts(*counts))
+
+
+def row_gate(gate: dict[str, Any] | None, cache: dict[str, Any] | None) -> RowGate:
+    """The gate of a row from the settings of its gate and cache, both None for neural alone.
+
+    Raises StageError if one is given without the other or they do not fit each other.
+    """
+    if (gate is None) != (cache is None):
+        raise StageError(f"row: gate {gate}, cache {cache}; expected both or neither")
+    if gate is None:
+        return NeuralRow()
+    if gate["kind"] == "empirical_bayes":
+        return BayesRow(BayesGate.from_settings(gate, cache))
+    if cache["output"] != "match":
+        raise StageError(
+            f"gate {gate['kind']}: cache with output {cache['output']}; expected output match"
+        )
+    return MatchRow(match_gate(gate, cache["max_order"], hashed=cache["kind"] == "hashed"))
+
+
+def pieces(scores: Scores, counts: Counts, cuts: Iterable[int] = ()) -> Iterator[Piece]:
+    """One rank's targets in order, in pieces of which one begins at every target in `cuts`.
+
+    counts: of the same targets. A piece's arrays may be overwritten when the next one is read.
+    """
+    cuts = sorted(cuts)
+    for first, rows in _blocks(scores, counts):
+        size = len(rows[0]) if rows else len(scores.nll)
+        bounds = [first, *(cut for cut in cuts if first < cut < first + size), first + size]
+        for begin, end in itertools.pairwise(bounds):
+            part = slice(begin - scores.first_target, end - scores.first_target)
+            here = slice(begin - first, end - first)
+            found = tuple(array[here] for array in rows) if rows else None
+            yield Piece(begin, scores.nll[part], scores.entropy[part], found)
+
+
+def _blocks(scores: Scores, counts: Counts) -> Iterator[tuple[int, tuple | None]]:
+    if isinstance(counts, OrderCounts):
+        for first, *rows in counts.chunks():
+            yield first, tuple(rows)
+    elif counts is None:
+        yield scores.first_target, None
+    else:
+        yield counts.first_target, (counts.order, counts.hits, counts.total)

@@ -1,0 +1,112 @@
+"""What the audit of a row found, as it is written: figures, checks and the verdict."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fairway.audit import Samples, Shards
+from fairway.stage import StageError
+from fairway.sums import Sums
+
+LARGEST_DEVIATION = 1e-9  # of Z from 1
+LARGEST_DIFFERENCE = 1e-9  # nats between a score and the distribution before it; rounding
+MODEL_DIFFERENCE = 0.05  # mean nats between stored scores and the model run again in float32
+STANDARD_ERRORS = 4.0  # by which a null stream may be cheaper than its floor by chance
+
+Check = dict[str, Any]
+
+
+def normalised(samples: Sequence[Samples]) -> Check:
+    """Total mass over the samples of all seeds."""
+    mass = np.concatenate([of_seed.mass for of_seed in samples])
+    deviation = float(np.abs(mass - 1).max())
+    return {
+        "ok": deviation <= LARGEST_DEVIATION,
+        "mean_z": float(mass.mean()),
+        "max_z": float(mass.max()),
+        "max_deviation": deviation,
+        "mean_log2_z": float(np.log2(mass).mean()),
+        "targets_sampled": len(samples[0].mass),
+    }
+
+
+def causal(targets: Sequence[int], broken: Sequence[list[str]]) -> Check:
+    """broken: for every changed target, the parts that let the change reach the past."""
+    parts = sorted({part for found in broken for part in found})
+    return {"ok": not parts, "targets": [int(target) for target in targets], "broken": parts}
+
+
+def score_before_update(samples: Sequence[Samples]) -> Check:
+    """Scores come from what was known before the token, and looking changes nothing."""
+    difference = max(float(of_seed.difference.max()) for of_seed in samples)
+    model = max(float(of_seed.of_model.mean()) for of_seed in samples)
+    kept = all(bool(of_seed.kept.all()) for of_seed in samples)
+    same = all(bool(of_seed.same_counts.all()) for of_seed in samples)
+    return {
+        "ok": kept and same and difference <= LARGEST_DIFFERENCE and model <= MODEL_DIFFERENCE,
+        "max_difference_nats": difference,
+        "mean_model_difference_nats": model,
+        "states_kept": kept,
+        "counts_agree": same,
+    }
+
+
+def covers(sums: Sums, shards: Shards, targets: int, size: int) -> bool:
+    """Whether sums, scores and counts hold targets 1 … `targets` once each, of `size` bytes."""
+    spans = [
+        [(part.first_target, part.targets) for part in sums.sums],
+        [(part.first_target, len(part.nll)) for part in shards.scores],
+        [(part.first_target, part.targets) for part in shards.counts if part is not None],
+    ]
+    used = [of_kind for of_kind in spans if of_kind]
+    return sums.bytes == size and all(_covers(of_kind, targets) for of_kind in used)
+
+
+def _covers(spans: Sequence[tuple[int, int]], targets: int) -> bool:
+    firsts = [first for first, _ in spans]
+    stops = [first + count for first, count in spans]
+    return firsts == [1, *stops[:-1]] and stops[-1] == targets + 1
+
+
+def null_stream(nats: np.ndarray, vocabulary: int) -> Check:
+    """nats: of every target of a uniformly random text."""
+    bits, floor = nats / math.log(2), math.log2(vocabulary)
+    error = float(bits.std(ddof=1) / math.sqrt(len(bits)))
+    mean = float(bits.mean())
+    return {
+        "ok": mean >= floor - STANDARD_ERRORS * error - 1e-6,
+        "bits_per_token": mean,
+        "floor_bits": floor,
+        "standard_error": error,
+    }
+
+
+def holds(checks: dict[str, Check]) -> bool:
+    """Whether the row's score is a code length."""
+    return all(check["ok"] for check in checks.values())
+
+
+def seed_figures(sums: Sums, mass: np.ndarray) -> dict[str, float]:
+    """bpb, and bpb when E[log2 Z] is charged for every target, with its standard error."""
+    logs = np.log2(mass)
+    targets_per_byte = sums.targets / sums.bytes
+    sampled = 0 < len(mass) < sums.targets
+    error = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if sampled and len(logs) > 1 else 0.0
+    return {
+        "bpb": sums.bits_per_byte,
+        "mean_log2_z": float(logs.mean()),
+        "bpb_normalized": sums.bits_per_byte + float(logs.mean()) * targets_per_byte,
+        "standard_error": error * targets_per_byte,
+    }
+
+
+def require_claim(row: str, claim: str | None, checks: dict[str, Check]) -> None:
+    """Raise StageError if the row claims to be a code length and a check failed."""
+    if claim != "code_length":
+        return
+    for name, check in checks.items():
+        if not check["ok"]:
+            figures = ", ".join(f"{key} {value}" for key, value in check.items() if key != "ok")
+            raise StageError(f"row {row}: claims code_length but fails `{name}`: {figures}")
