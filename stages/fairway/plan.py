@@ -2,6 +2,7 @@
 what their jobs need. Used by the Snakefile only, so that it holds wiring and nothing else.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ class Plan:
     """
 
     def __init__(self, config: dict[str, Any], root: Path) -> None:
-        self.config = resolve_config(config, Path(root) / "config" / "schema.yaml")
+        self.root = Path(root)
+        self.config = resolve_config(config, self.root / "config" / "schema.yaml")
         self.specs = SpecWriter(self.config, Path("results/specs"))
         self.seeds, self.ranks = self.config["seeds"], range(self.config["ranks"])
         self.rows = {row["name"]: row for row in self.config["rows"]}
@@ -56,6 +58,15 @@ class Plan:
         for key in {"model": self.models, "cache": self.caches, "row": self.rows}[wildcard]:
             self.specs.path(stage, key)
         return lambda wildcards: self.specs.path(stage, getattr(wildcards, wildcard))
+
+    def command(self, stage: str, flags: str, printed: bool = False) -> str:
+        """Shell text of a rule: the stage with its spec, and all it prints into the log.
+
+        printed: what the stage writes to its standard output is for the terminal instead.
+        """
+        script = os.path.relpath(self.root / "stages" / f"{stage}.py")
+        log = "2> {log}" if printed else "> {log} 2>&1"
+        return f"python {script} --spec {{input.spec}} {flags} {log}"
 
     def scores(self, row: str, seeds: list[int]) -> list[str]:
         """Score shards of a row's model: seed by seed, rank by rank."""

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = ROOT / "config" / "smoke.yaml"
-CHECKOUT_PARTS = ("Snakefile", "config.yaml", "config", "stages", "envs", "profiles")
+CHECKOUT_PARTS = ("Snakefile", "rules", "config.yaml", "config", "stages", "envs", "profiles")
 
 
 def environment() -> dict[str, str]:

@@ -29,7 +29,8 @@ def test_gpus_at_a_time():
 
 
 def test_slurm_limits_are_of_rules_that_exist_and_grow_with_each_attempt():
-    rules = set(re.findall(r"^rule (\w+):", (ROOT / "Snakefile").read_text(), re.MULTILINE))
+    text = "".join(file.read_text() for file in (ROOT / "rules").glob("*.smk"))
+    rules = set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
     limits = PROFILES["slurm"]["set-resources"]
     assert limits.keys() <= rules
     for values in [*limits.values(), PROFILES["slurm"]["default-resources"]]:

@@ -1,0 +1,72 @@
+# From documents or given shards to a tokenizer, token shards and their manifest.
+
+
+rule estimate:
+    input:
+        spec=lambda w: plan.spec("estimate"),
+    log:
+        "results/logs/estimate.log",
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        plan.command(
+            "estimate",
+            f"--manifest {CORPUS}/manifest.json --report results/estimate.md",
+            printed=True,
+        )
+
+
+rule fetch_corpus:
+    input:
+        spec=lambda w: plan.spec("fetch_corpus"),
+    output:
+        receipt=RECEIPT,
+    log:
+        "results/logs/fetch_corpus.log",
+    benchmark:
+        "results/benchmarks/fetch_corpus.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        plan.command("fetch_corpus", "--receipt {output.receipt}")
+
+
+rule train_tokenizer:
+    input:
+        spec=plan.spec("train_tokenizer"),
+        documents=documents,
+    output:
+        tokenizer=f"{CORPUS}/tokenizer.model",
+    log:
+        "results/logs/train_tokenizer.log",
+    benchmark:
+        "results/benchmarks/train_tokenizer.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        plan.command("train_tokenizer", "--tokenizer {output.tokenizer}")
+
+
+rule encode_corpus:
+    input:
+        spec=plan.spec("encode_corpus"),
+        documents=documents,
+        tokenizer=rules.train_tokenizer.output.tokenizer,
+    output:
+        [] if plan.given_shards else f"{CORPUS}/train.bin",
+        manifest=f"{CORPUS}/manifest.json",
+        val=f"{CORPUS}/val.bin",
+        val_bytes=f"{CORPUS}/val_bytes.npy",
+    log:
+        "results/logs/encode_corpus.log",
+    benchmark:
+        "results/benchmarks/encode_corpus.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        plan.command(
+            "encode_corpus",
+            "--tokenizer {input.tokenizer} --manifest {output.manifest} --val {output.val} "
+            "--val-bytes {output.val_bytes} "
+            f"--train {CORPUS}/train.bin",
+        )

@@ -1,0 +1,98 @@
+# Per model and seed: train, quantise, pack under the limit, score in rank shards.
+
+
+rule train_model:
+    input:
+        spec=plan.spec("train_model", "model"),
+        manifest=rules.encode_corpus.output.manifest,
+    output:
+        checkpoint=f"{MODEL}/checkpoint.safetensors",
+        metrics=f"{MODEL}/metrics.jsonl",
+    log:
+        "results/logs/train_model/{model}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/train_model/{model}.seed{seed}.tsv"
+    conda:
+        "../envs/cuda.yaml"
+    threads: plan.threads("training")
+    resources:
+        gpu=plan.gpus("training"),
+    shell:
+        plan.command(
+            "train_model",
+            "--manifest {input.manifest} --seed {wildcards.seed} "
+            "--checkpoint {output.checkpoint} --metrics {output.metrics} "
+            "--resume results/models/{wildcards.model}/seed{wildcards.seed}/resume.pt",
+        )
+
+
+rule quantize_model:
+    input:
+        spec=plan.spec("quantize_model", "model"),
+        manifest=rules.encode_corpus.output.manifest,
+        checkpoint=rules.train_model.output.checkpoint,
+    output:
+        quantized=f"{MODEL}/quantized.safetensors",
+        report=f"{MODEL}/quantize.json",
+    log:
+        "results/logs/quantize_model/{model}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/quantize_model/{model}.seed{seed}.tsv"
+    conda:
+        "../envs/cuda.yaml"
+    threads: plan.threads("quantization")
+    resources:
+        gpu=plan.gpus("quantization"),
+    shell:
+        plan.command(
+            "quantize_model",
+            "--manifest {input.manifest} --checkpoint {input.checkpoint} "
+            "--quantized {output.quantized} --report {output.report}",
+        )
+
+
+rule pack_artifact:
+    input:
+        spec=plan.spec("pack_artifact", "model"),
+        quantized=rules.quantize_model.output.quantized,
+    output:
+        artifact=f"{MODEL}/artifact.bin",
+        ledger=f"{MODEL}/ledger.json",
+    log:
+        "results/logs/pack_artifact/{model}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/pack_artifact/{model}.seed{seed}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        plan.command(
+            "pack_artifact",
+            "--quantized {input.quantized} --artifact {output.artifact} "
+            "--ledger {output.ledger}",
+        )
+
+
+rule score_targets:
+    input:
+        spec=plan.spec("score_targets", "model"),
+        manifest=rules.encode_corpus.output.manifest,
+        val=rules.encode_corpus.output.val,
+        artifact=rules.pack_artifact.output.artifact,
+    output:
+        scores=f"{MODEL}/scores/rank{{rank}}.npz",
+        stats=f"{MODEL}/scores/rank{{rank}}.json",
+    log:
+        "results/logs/score_targets/{model}.seed{seed}.rank{rank}.log",
+    benchmark:
+        "results/benchmarks/score_targets/{model}.seed{seed}.rank{rank}.tsv"
+    conda:
+        "../envs/cuda.yaml"
+    threads: plan.threads("scoring")
+    resources:
+        gpu=plan.gpus("scoring"),
+    shell:
+        plan.command(
+            "score_targets",
+            "--manifest {input.manifest} --val {input.val} --artifact {input.artifact} "
+            "--rank {wildcards.rank} --scores {output.scores} --stats {output.stats}",
+        )
