@@ -128,6 +128,12 @@ class SpecWriter:
     def prove_row(self, row: str) -> Config:
         return self.mix_scores(row) | {"proof": self.config["proof"]}
 
+    def sweep_buckets(self) -> Config:
+        row = self.config["sweep"]["row"]
+        if row not in self.rows or self.mix_scores(row)["cache_settings"] is None:
+            raise StageError(f"config key `sweep.row`: {row!r}; expected a row with a cache")
+        return self.mix_scores(row) | {"sweep": self.config["sweep"]}
+
     def aggregate_seeds(self) -> Config:
         """The rows in order and, for each, the spec hashes that its outputs must carry."""
         return {
