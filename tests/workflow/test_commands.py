@@ -1,0 +1,123 @@
+"""The two commands: an environment that is made once and whole, and the run that uses it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workflow.conftest import ROOT, SMOKE, environment
+
+sys.path.insert(0, str(ROOT / "envs"))
+from launch import remove_stale_lock, split_targets
+
+
+@pytest.fixture
+def bare(tmp_path) -> Path:
+    """A checkout's envs/ with requirements that need no download."""
+    folder = tmp_path / "a checkout" / "envs"
+    folder.mkdir(parents=True)
+    for name in ("prepare.sh", "prepare.py"):
+        shutil.copy2(ROOT / "envs" / name, folder)
+    (folder / "requirements.txt").write_text("# nothing\n")
+    return folder
+
+
+def prepare(folder: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        ["sh", folder / "prepare.sh"], cwd="/", text=True, stderr=subprocess.PIPE
+    )
+
+
+def messages(*processes: subprocess.Popen) -> list[str]:
+    found = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), found
+    return found
+
+
+def test_environment_is_made_once_by_two_at_once(bare):
+    made = messages(prepare(bare), prepare(bare))
+    assert sum("installing" in text for text in made) == 1
+    assert (bare.parent / ".venv/bin/python").exists()
+    assert messages(prepare(bare)) == [""], "made already"
+
+
+def test_environment_is_renewed_when_stale_or_unfinished(bare):
+    messages(prepare(bare))
+    (bare / "requirements.txt").write_text("# other pins\n")
+    assert "installing" in messages(prepare(bare))[0]
+    stamp = bare.parent / ".venv/fairway-stamp"
+    stamp.unlink()
+    (bare.parent / ".venv/bin/python").unlink()
+    assert "installing" in messages(prepare(bare))[0]
+    assert stamp.exists()
+
+
+def test_failed_installation_is_one_line_and_not_taken_for_whole(bare):
+    (bare / "requirements.txt").write_text("./no/such/package\n")
+    process = prepare(bare)
+    text = process.communicate()[1]
+    assert process.returncode == 1 and text.splitlines()[-1].startswith("error: envs/requirements")
+    assert not (bare.parent / ".venv/fairway-stamp").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "kept", "targets"),
+    [
+        (["-n"], ["-n"], []),
+        (["--configfile", "a.yaml", "estimate"], ["--configfile", "a.yaml"], ["estimate"]),
+        (
+            ["--configfile", "a.yaml", "b.yml", "estimate", "-n"],
+            ["--configfile", "a.yaml", "b.yml", "-n"],
+            ["estimate"],
+        ),
+        (["results/ablation.md", "-c1"], ["results/ablation.md", "-c1"], []),
+    ],
+)
+def test_targets_after_configuration_files(words, kept, targets):
+    assert split_targets(words) == (kept, targets)
+
+
+def launch(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "envs" / "launch.py", *arguments]
+    return subprocess.run(command, env=environment(), text=True, capture_output=True)
+
+
+def test_run_prints_the_table_and_a_dry_run_the_jobs(smoke):
+    base = ("--directory", str(smoke.directory), "--configfile", str(SMOKE))
+    done = launch(*base)
+    assert done.returncode == 0 and "Nothing to be done" in done.stderr
+    assert done.stdout.endswith(smoke.file("ablation.md").read_text())
+    override = smoke.directory / "gate.yaml"
+    override.write_text("gates: {uniform: {threshold: 3.5}}\n")
+    planned = launch(*base, str(override), "-n")
+    assert planned.returncode == 0 and "| row |" not in planned.stdout
+    assert "results/rows/hashed7/seed1337.json" in planned.stdout + planned.stderr
+    launch(*base, "-n")
+
+
+def test_stale_lock_is_removed(smoke):
+    locks = smoke.directory / ".snakemake" / "locks"
+    locks.mkdir(exist_ok=True)
+    (locks / "0.input.lock").write_text("results/summary.csv\n")
+    (locks / "0.output.lock").write_text("results/summary.csv\n")
+    assert "LockException" in smoke.run(override={"audit": {"seed": 7}}).stdout
+    done = launch(
+        "--directory", str(smoke.directory), "--configfile", str(ROOT / "config/smoke.yaml")
+    )
+    assert done.returncode == 0 and "removing the lock" in done.stderr
+
+
+def test_lock_is_kept_while_a_job_of_that_run_is_alive(tmp_path):
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.input.lock").write_text("x\n")
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/train_model.py").write_text("import time\ntime.sleep(60)\n")
+    orphan = subprocess.Popen([sys.executable, "stages/train_model.py"], cwd=tmp_path)
+    try:
+        with pytest.raises(SystemExit, match=f"pid {orphan.pid}"):
+            remove_stale_lock(tmp_path, ["false"])
+    finally:
+        orphan.kill()
+        orphan.wait()
