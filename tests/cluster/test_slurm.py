@@ -18,7 +18,7 @@ import yaml
 
 from cluster.slurm import ROOT, Slurm, Unavailable, running, wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 # One seed and two rows, for time: Slurm and Snakemake's polling take seconds for every job. Two
