@@ -48,9 +48,7 @@ def results(tmp_path) -> Path:
         "text",
         VOCABULARY,
         TokenizerFile("tokenizer.model", sha256_of(folder / "tokenizer.model")),
-        TrainText(
-            8, counts["train"], shard_files(folder, [(folder / "train.bin", counts["train"])])
-        ),
+        TrainText(8, counts["train"], train_shards),
         ValText(
             *(3, counts["val"], counts["val"] - 1, size, size, size, "original", "val.bin"),
             sha256_of(folder / "val.bin"),
