@@ -16,14 +16,15 @@ def sweep_figure(table: pd.DataFrame, title: str) -> bytes:
         figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained")
         axes = figure.add_subplot()
         _draw(axes, table)
-        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_title(title, fontsize=10)
         content = io.BytesIO()
         figure.savefig(content, format="png", metadata={"Software": None})
     return content.getvalue()
 
 
 def _draw(axes: Axes, table: pd.DataFrame) -> None:
-    buckets = table["buckets"]
+    buckets, first = table["buckets"], table.iloc[0]
+    left = first["buckets"]
     axes.errorbar(
         buckets,
         table["bpb_normalized"],
@@ -31,34 +32,29 @@ def _draw(axes: Axes, table: pd.DataFrame) -> None:
         color="tab:red",
         marker="s",
         capsize=3,
-        label="hashed, normalised: reported + E[log₂ Z] (± 2 standard errors)",
     )
-    axes.plot(
-        buckets,
-        table["bpb_reported"],
-        color="tab:orange",
-        marker="o",
-        label="hashed, as reported: Σ −log₂ p, though p sums to Z ≫ 1",
-    )
-    for column, color, style, label in (
-        ("bpb_neural", "0.35", ":", "neural model alone"),
-        ("bpb_exact", "tab:green", "--", "exact counts, same orders and gate (a code length)"),
+    axes.plot(buckets, table["bpb_reported"], color="tab:orange", marker="o")
+    _label(axes, left, first["bpb_normalized"], -18, "normalised: reported + E[log₂ Z]", "tab:red")
+    _label(axes, left, first["bpb_reported"], -16, "reported by the hashed cache", "tab:orange")
+    above = first["bpb_neural"] > first["bpb_exact"]
+    for column, offset, color, style, text in (
+        ("bpb_neural", 4 if above else -12, "0.35", ":", "neural model alone"),
+        ("bpb_exact", -12 if above else 4, "tab:green", "--", "exact counts, same gate"),
     ):
-        axes.axhline(table[column].iloc[0], color=color, linestyle=style, label=label)
+        axes.axhline(first[column], color=color, linestyle=style)
+        _label(axes, left, first[column], offset, text, color)
     axes.set_xscale("log", base=2)
     axes.set_xticks(buckets)
     axes.set_xlabel("buckets per table")
     axes.set_ylabel("bits per byte")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, loc="lower right", framealpha=0.95)
-    for bucket, score, mass in zip(buckets, table["bpb_reported"], table["z_mean"], strict=True):
-        axes.annotate(
-            f"Z {mass:,.3g}",
-            (bucket, score),
-            textcoords="offset points",
-            xytext=(0, 7),
-            ha="center",
-            fontsize=7,
-            color="tab:orange",
-        )
+    top = axes.secondary_xaxis("top")
+    top.set_xticks(buckets, [f"{mass:,.3g}" for mass in table["z_mean"]])
+    top.minorticks_off()
+    top.set_xlabel("mean Z: what the probabilities sum to")
+
+
+def _label(axes: Axes, x: float, y: float, offset: int, text: str, color: str) -> None:
+    """Write `text` beside a point; offset: points upwards."""
+    axes.annotate(text, (x, y), (0, offset), textcoords="offset points", color=color, fontsize=9)
