@@ -22,9 +22,6 @@ except StageError as error:
     raise WorkflowError(str(error)) from None
 
 CORPUS, MODEL = "results/corpus", "results/models/{model}/seed{seed}"
-RECEIPT = f"{CORPUS}/download.json"
-if plan.downloads:  # which files it is about is in the specs, so its time says nothing
-    documents, absent = ancient(RECEIPT), []
 for line in absent:
     logger.warning(line)
 

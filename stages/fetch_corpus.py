@@ -1,16 +1,16 @@
 """Download a corpus's token shards and tokenizer from a Hugging Face dataset, and check them.
 
-    ./run --configfile config/fineweb.yaml config/download.yaml results/corpus/download.json
+    ./run --configfile config/fineweb.yaml config/download.yaml fetch_corpus
 
-    python stages/fetch_corpus.py --spec results/specs/fetch_corpus.json \\
-        --receipt results/corpus/download.json
+    python stages/fetch_corpus.py --spec results/specs/fetch_corpus.json --receipt receipt.json
 
-Reads: the spec (settings: the `corpus` section, with `download`) and the network. Writes the files
-below corpus.download.folder and, when all are there and right, the receipt: the dataset's commit,
-and each file's size and SHA-256. Files that are there already are checked, not fetched again.
+Reads: the spec (settings: `vocabulary` and `download` of the `corpus` section) and the network.
+Writes the files below corpus.download.folder and, when all are there and right, the receipt: each
+file's size and SHA-256, and where from. Files that are there already are checked, not fetched.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,17 @@ def main() -> None:
     parser.add_argument("--spec", type=Path, required=True)
     parser.add_argument("--receipt", type=Path, required=True, help="output: download.json")
     arguments = parser.parse_args()
-    spec = read_spec(arguments.spec)
-    download = spec.settings["download"]
+    settings = read_spec(arguments.spec).settings
+    download = settings["download"]
     if not download:
         raise StageError("corpus.download: null; expected what to download")
-    places = download_places(spec.settings)
+    places = download_places(settings)
     dataset = HubDataset(download["repository"], download["revision"])
     entries = fetch(dataset, places, pinned(download, places))
-    about = {key: download[key] for key in ("repository", "revision")}
-    write_json(
-        arguments.receipt,
-        {"spec": spec.sha256, **about, "commit": dataset.commit, "files": entries},
-    )
+    # Nothing but what the files are: whatever is made from them is made again if this changes.
+    source = {key: download[key] for key in ("repository", "revision")}
+    write_json(arguments.receipt, source | {"files": entries})
+    print(f"dataset {dataset.repository} at commit {dataset.commit}", file=sys.stderr)
 
 
 def pinned(download: dict[str, Any], places: dict[str, Path]) -> dict[str, str]:

@@ -6,8 +6,16 @@ ROOT/tokenizers/fineweb_1024_bpe.model. Below `folder` it is the same without RO
 fetched here.
 """
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
+
+
+def download_key(settings: dict[str, Any]) -> str:
+    """Short hash of all that says what is downloaded and where to; names the receipt."""
+    what = {key: settings[key] for key in ("vocabulary", "download")}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def dataset_names(settings: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fairway.config import NONE, resolve_config
 from fairway.documents import expand_paths
+from fairway.downloads import download_key
 from fairway.specs import SpecWriter, corpus_settings
 from fairway.stage import StageError
 
@@ -30,12 +31,16 @@ class Plan:
         self.caches = [cache for cache in caches if cache != NONE]
         self.given_shards = self.config["corpus"]["kind"] == "shards"
         self.downloads = self.given_shards and self.config["corpus"]["download"] is not None
+        self.receipt = f"results/corpus/download.{download_key(self.config['corpus'])}.json"
 
     def documents(self) -> tuple[list[str], list[str]]:
         """Files that the corpus is made from, and a line for each pattern that names none.
 
         Such a pattern stays in the list as it is, so that jobs that need it stop, and only they.
+        What is to be downloaded is represented by its receipt.
         """
+        if self.downloads:
+            return [self.receipt], []
         corpus = corpus_settings(self.config["corpus"])
         files, absent = [], []
         for key in ("paths", "train_shards", "val_shards", "val_documents", "tokenizer"):
