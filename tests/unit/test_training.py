@@ -1,7 +1,9 @@
 """A training step and the loop around it, in one process."""
 
+import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,6 +91,26 @@ def test_late_steps_use_fake_quantised_weights() -> None:
     assert not all_equal(weights(made), weights(plain))
 
 
+def test_compiled_steps_are_one_graph_that_late_steps_use_too(monkeypatch) -> None:
+    captured = torch.compile
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: captured(function, backend=count, **options)
+    )
+    small = {"shared_blocks": 0, "unique_blocks": 1, "value_embedding_layers": [0]}
+    small |= {"lora_matrices": [], "loops": 0}
+    made = [training(new_model(**small), compile=on, muon_lr=0.1) for on in (True, False)]
+    for step, scale in enumerate((1.0, 1.0, 1.0, 0.1, 0.05)):
+        compiled, plain = (each.step(step, scale).tolist() for each in made)
+        assert compiled == pytest.approx(plain, rel=1e-5)
+    assert len(graphs) == 1
+
+
 def test_loss_falls_and_metrics_tell(tmp_path: Path) -> None:
     *lines, done = run_loop(tmp_path, training(steps=40))
     assert [line["step"] for line in lines] == list(range(1, 41))
@@ -141,11 +163,16 @@ def test_independent_layers_train_too(tmp_path: Path) -> None:
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.3 and done["deviations"] == []
 
 
-def test_a_cap_in_seconds_ends_the_training(tmp_path: Path) -> None:
-    made = training(steps=100_000, warmdown_steps=5, max_seconds=0.5, log_every=1)
+def test_a_cap_in_seconds_ends_the_training(tmp_path: Path, monkeypatch) -> None:
+    ticks = itertools.count()  # a clock that moves by half a second whenever it is read
+    clock = SimpleNamespace(monotonic=lambda: next(ticks) / 2)
+    monkeypatch.setattr("fairway.training.time", clock)
+    made = training(steps=100_000, warmdown_steps=5, max_seconds=20.0, log_every=1)
     *lines, done = run_loop(tmp_path, made)
-    assert 1 <= done["steps"] < 1000 and 0.5 <= done["seconds"] < 5
-    assert lines[-1]["lr_scale"] < 1
+    assert done["steps"] == 20 and done["seconds"] == pytest.approx(20, abs=1)
+    scales = [line["lr_scale"] for line in lines]
+    assert scales[:14] == [1.0] * 14 and scales[-1] < 0.4
+    assert scales[15:] == sorted(scales[15:], reverse=True)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
