@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fairway.bayes_kernels import (
-    COUNTS_WEIGHTS,
+    FEATURES,
     LENGTHS_AT,
     Learned,
     Levels,
@@ -124,7 +124,7 @@ class BayesGate:
         count = len(levels.text) + len(levels.cache) + len(levels.document)
         lengths = (self.max_order + 1) * (self.document_orders + 1)
         weights = np.zeros((count, LENGTHS_AT + lengths, 2))
-        weights[:, COUNTS_WEIGHTS, 0] = _START_WEIGHT
+        weights[:, : FEATURES[1], 0] = _START_WEIGHT
         weights[:, :, 1] = _START_SQUARE
         learned = Learned(weights, np.zeros(count), np.zeros(2))
         trees = new_tree(self.continuation_orders), new_tree(self.document_orders)

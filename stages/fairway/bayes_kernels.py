@@ -15,13 +15,16 @@ from fairway.successors import forget, observe, read_contexts, read_hits
 
 DOCUMENT_TOKENS = 1 << 18  # a longer document is counted anew, which bounds the memory
 
-_TOTALS, _DISTINCT, _ENTROPIES, _HELPS, _STREAKS, _GAINS = 16, 6, 16, 16, 8, 16
+# How many values each feature of a context has, and where its weights begin.
+_TOTALS, _DISTINCT = 16, 6  # log2 of both together
+_ENTROPIES = 16  # of the model, in halves of a nat
+_HELPS = 16  # how much the level helped lately
+_STREAKS, _GAINS = 8, 16  # of the gate, both together: log2, halves of a nat
 _ENTROPY_AT = _TOTALS * _DISTINCT
 _HELP_AT = _ENTROPY_AT + _ENTROPIES
 _GATE_AT = _HELP_AT + _HELPS
-LENGTHS_AT = _GATE_AT + _STREAKS * _GAINS
-COUNTS_WEIGHTS = slice(0, _ENTROPY_AT)
-_FEATURES = 5
+LENGTHS_AT = _GATE_AT + _STREAKS * _GAINS  # how many levels of the text and of the document
+FEATURES = (0, _ENTROPY_AT, _HELP_AT, _GATE_AT, LENGTHS_AT)
 
 _LARGEST_LOGIT = 15.0  # keeps every κ/total above 3e-7, so that no probability becomes 0
 _LEVEL_MEMORY = 0.95  # of how much a level helped, per use
@@ -77,13 +80,13 @@ def _new_workspace(levels):
         np.zeros(levels, dtype=np.uint32),
         np.zeros(levels, dtype=np.uint32),
         np.zeros(levels, dtype=np.uint32),
-        np.zeros((levels, 1 + _FEATURES), dtype=np.int64),
+        np.zeros((levels, 1 + len(FEATURES)), dtype=np.int64),
         np.zeros((levels, 3), dtype=np.float64),
     )
 
 
 @njit(cache=True, nogil=True)
-def _log2_bucket(value, buckets):
+def log2_bucket(value, buckets):
     """The whole part of log2(value), value ≥ 1, at most buckets − 1."""
     value = min(np.int64(value), np.int64(0xFFFF))
     bucket = 0
@@ -122,20 +125,20 @@ def _weigh(entropy, levels, learned, work):
     for k in range(levels.document.size):
         of_document += work.total[levels.document[k]] > 0
     lengths = (active - of_document) * (levels.document.size + 1) + of_document
-    streak = _log2_bucket(2 * int(learned.recent[1]) + 1, _STREAKS)
+    streak = log2_bucket(2 * int(learned.recent[1]) + 1, _STREAKS)
     gate = streak * _GAINS + _bucket(2.0 * learned.recent[0] + 4.0, _GAINS)
     entropy_column = _ENTROPY_AT + _bucket(2.0 * entropy, _ENTROPIES)
     for i in range(active):
         level = work.columns[i, 0]
-        of_total = _log2_bucket(work.total[level], _TOTALS)
-        of_distinct = _log2_bucket(work.distinct[level], _DISTINCT)
+        of_total = log2_bucket(work.total[level], _TOTALS)
+        of_distinct = log2_bucket(work.distinct[level], _DISTINCT)
         work.columns[i, 1] = _DISTINCT * of_total + of_distinct
         work.columns[i, 2] = entropy_column
         work.columns[i, 3] = _HELP_AT + _bucket(8.0 * learned.helped[level] + 8.0, _HELPS)
         work.columns[i, 4] = _GATE_AT + gate
         work.columns[i, 5] = LENGTHS_AT + lengths
         logit = 0.0
-        for feature in range(1, 1 + _FEATURES):
+        for feature in range(1, 1 + len(FEATURES)):
             logit += learned.weights[level, work.columns[i, feature], 0]
         logit = min(max(logit, -_LARGEST_LOGIT), _LARGEST_LOGIT)
         work.numbers[i, _TRUST] = 1.0 / (1.0 + np.exp(-logit))
@@ -174,7 +177,7 @@ def _learn(model, probability, active, learned, rate, work):
         level, trust = work.columns[i, 0], work.numbers[i, _TRUST]
         share, before = work.numbers[i, _SHARE], work.numbers[i, _BEFORE]
         gradient = slope * (share - before) * trust * (1.0 - trust)
-        for feature in range(1, 1 + _FEATURES):
+        for feature in range(1, 1 + len(FEATURES)):
             column = work.columns[i, feature]
             squares = learned.weights[level, column, 1] + gradient * gradient
             learned.weights[level, column, 0] -= rate * gradient / np.sqrt(squares)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fairway.bayes import CHUNK, BayesGate
+from fairway.bayes_kernels import FEATURES, log2_bucket
 from fairway.shards import BOS
 from fairway.stage import StageError
 from tiny_mixing import CACHE, model_scores, order_counts, rows, text
@@ -117,6 +118,47 @@ def test_a_step_follows_the_gradient_of_the_loss():
         assert step == pytest.approx(-gate.learning_rate * slope / np.sqrt(squares), rel=1e-4)
         checked += 1
     assert checked >= 5
+
+
+def test_what_helped_lately_is_remembered():
+    """One level only, so that its share and the probability before it are known."""
+    tokens = text(500)
+    _, nll, entropy = model_scores(tokens)
+    cache = CACHE | {"min_order": 1, "max_order": 1}
+    counts = order_counts(tokens, cache)
+    gate = BayesGate(1, 1, document_orders=0, continuation_orders=0)
+    state = gate.start()
+    nats = gate.nats(state, tokens[1:], nll, entropy, counts)
+    helped, gained, streak = 0.0, 0.0, 0
+    for j in range(500):
+        gained += 0.1 * (nll[j] - nats[j] - gained)
+        share = 0.0
+        if counts.totals[j, 0]:
+            share, before = counts.hits[j, 0] / counts.totals[j, 0], np.exp(-nll[j])
+            helped += 0.05 * ((share - before) / (share + before) - helped)
+        streak = streak + 1 if share > 0.5 else streak // 2 if share else 0
+    assert state.learned.helped[0] == pytest.approx(helped)
+    assert state.learned.recent == pytest.approx([gained, streak])
+
+
+def test_every_feature_takes_several_values_and_learns():
+    tokens = text(6000, vocabulary=40)
+    _, nll, entropy = model_scores(tokens, vocabulary=40)
+    gate = BayesGate(2, 4)
+    state = gate.start()
+    gate.nats(state, tokens[1:], nll, entropy, order_counts(tokens))
+    moved = (state.learned.weights[:, :, 0] != gate.start().learned.weights[:, :, 0]).any(axis=0)
+    for first, last in zip(FEATURES, [*FEATURES[1:], len(moved)], strict=True):
+        assert moved[first:last].sum() >= 3
+
+
+@pytest.mark.parametrize(
+    ("value", "bucket"),
+    [(1, 0), (2, 1), (3, 1), (4, 2), (255, 7), (256, 8), (65535, 15), (4_000_000_000, 15)],
+)
+def test_counts_fall_into_buckets_by_powers_of_two(value, bucket):
+    assert log2_bucket(np.uint32(value), 16) == bucket
+    assert log2_bucket(np.uint32(value), 6) == min(bucket, 5)
 
 
 def test_learning_pays_on_text_that_repeats_and_costs_little_on_noise():
