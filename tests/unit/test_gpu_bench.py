@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gpu
 import gpu_checks
+import gpu_speed
 import gpu_workload
 import numpy as np
 import pytest
@@ -131,6 +132,22 @@ def test_operations_are_those_of_the_published_use() -> None:
         assert small.head_width == 64 and bool(small.shared_blocks) == bool(
             work.config.shared_blocks
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("triton_poi_fused__scaled_dot_product_cudnn_attention_backward_mm_4", "torch.compile"),
+        ("cudnn_generated_fort_native_sdpa_sm90_flash_bprop_wgmma_f16_knob_7", "attention"),
+        ("void pytorch_flash::flash_fwd_kernel<Flash_fwd_kernel_traits<64>>", "attention"),
+        ("nvjet_tst_128x256_64x4_1x2_h_bz_coopA_NTN", "matrix products"),
+        ("sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x64", "matrix products"),
+        ("Memcpy HtoD (Pinned -> Device)", "copies"),
+        ("void at::native::multi_tensor_apply_kernel<at::native::FusedAdamMathFunctor>", "other"),
+    ],
+)
+def test_kernels_are_told_apart_by_name(name: str, kind: str) -> None:
+    assert gpu_speed.kernel_kind(name).endswith(kind)
 
 
 def test_synthetic_text_can_be_learnt() -> None:
