@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fairway.counts import MatchCounts, MatchDistributions, OrderDistributions
-from fairway.exact import count_exact, count_exact_orders, exact_distributions
+from fairway.exact import count_exact, count_exact_orders
+from fairway.exact_distributions import exact_distributions
 from fairway.hashed import MAX_BUCKETS, count_hashed, hashed_distributions
 from fairway.order_counts import OrderCounts
 from fairway.stage import StageError

@@ -25,7 +25,7 @@ from numba import njit
 from fairway.counts import Found, MatchDistributions, empty_found
 from fairway.prefetch import prefetch
 from fairway.segments import context_reach, segment_first, segment_last
-from fairway.threads import run_threads
+from fairway.threads import run_threads, split
 
 PRIMES = np.array([36313, 27191, 51647, 81929, 131071, 175447, 209591], dtype=np.uint32)
 MAX_BUCKETS = 1 << 31  # keys are uint32, and one more counter is kept
@@ -253,9 +253,15 @@ def count_hashed(
                 with lock:
                     progress(last + 1 - first)
 
+    parts = split(found[0][0].size, len(found))
+
+    def merge(thread: int) -> None:
+        part = slice(*parts[thread])
+        for other in found[1:]:
+            keep_highest(tuple(a[part] for a in found[0]), tuple(a[part] for a in other))
+
     run_threads(walk, len(found))
-    for other in found[1:]:
-        keep_highest(found[0], other)
+    run_threads(merge, len(found))
     return tuple(array[first_target - read_from :] for array in found[0])
 
 
