@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from fairway.gates import match_gate
 from shared_data import require_shared
 

@@ -1,9 +1,10 @@
 """Match gates over exact counts are distributions; over colliding counts they are not."""
 
 import numpy as np
-from fairway.gates import match_gate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fairway.gates import match_gate
 
 KINDS = [
     {"kind": "fixed", "alpha": 0.7},

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from fairway.gates import HASHED_FLOOR, match_gate
 from fairway.stage import StageError
 

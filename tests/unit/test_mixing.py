@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from fairway.counts import MatchCounts
 from fairway.mixing import RankShard, mix_row, row_mixer
 from fairway.scores import Scores

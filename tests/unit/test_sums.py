@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+
 from fairway.stage import StageError
 from fairway.sums import RankSum, Sums
 
