@@ -74,7 +74,7 @@ def profile_with_gpus(folder: Path) -> Path:
     profile = yaml.safe_load(PROFILE.read_text())
     profile["set-resources"]["train_model"]["gpu"] = 8
     profile["set-resources"]["score_targets"]["gpu"] = 1
-    profile |= {"slurm-init-seconds-before-status-checks": 12, "latency-wait": 10}
+    profile |= {"slurm-init-seconds-before-status-checks": 10, "latency-wait": 10}
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(profile))
     return folder
