@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from fairway.compiled import compiled
 from fairway.counts import Found, empty_found
 from fairway.grams import MAX_TOKENS, ONCE, run_last, run_stop
 from fairway.levels import GramLevels, Level
@@ -30,7 +30,7 @@ from fairway.stage import StageError
 from fairway.threads import run_threads, split
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def context_totals(positions, names, counts, origin, plan, part):
     """Turn entries' counts into the totals of the targets after them (see the module's head).
 
@@ -58,7 +58,7 @@ def context_totals(positions, names, counts, origin, plan, part):
         start = stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def note_hits(positions, names, counts, no_target, order, first_target, found, part):
     """Set the hits of the targets that are at `order`, the length of these grams.
 
@@ -72,7 +72,7 @@ def note_hits(positions, names, counts, no_target, order, first_target, found, p
             hits[target] = counts[i] - (names[i] == no_target)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def note_totals(
     tokens, positions, totals, order, min_count, cross_documents, first_target, found, part
 ):
@@ -92,7 +92,7 @@ def note_totals(
         hits[target] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def distinct_successors(contexts, grams, no_target, plan, first_target, seen, distinct):
     """How many different tokens had followed the context of each target when it was looked up.
 

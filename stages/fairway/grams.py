@@ -17,8 +17,8 @@ tokens that did not come are read by the code that counts those that did.
 """
 
 import numpy as np
-from numba import njit
 
+from fairway.compiled import compiled
 from fairway.prefetch import prefetch
 from fairway.segments import segment_last
 from fairway.shards import BOS
@@ -34,13 +34,13 @@ _REPEATED = np.uint64(1 << 31)  # in an entry: the group has a name
 _COUNT = np.uint64((1 << 31) - 1)  # in an entry: times counted so far
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gram_key(name, token):
     """The dictionary's key of (name, token), never 0."""
     return (np.uint64(name) << np.uint64(16) | np.uint64(token)) + np.uint64(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def scramble(key):
     """Spread a key's bits over 64 bits, one to one (the finaliser of SplitMix64, shortened)."""
     key *= np.uint64(0x9E3779B97F4A7C15)
@@ -48,7 +48,7 @@ def scramble(key):
     return key * np.uint64(0xD6E8FEB86659FD93)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def slot_shift(table):
     """By how much to shift a scrambled key to get its slot; slots are a power of two."""
     slots, shift = table.shape[0], 64
@@ -58,7 +58,7 @@ def slot_shift(table):
     return np.uint64(shift)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_slot(table, key, scrambled, shift):
     """The slot that holds `key`, or the free one where it belongs."""
     last = np.uint64(table.shape[0] - 1)
@@ -68,7 +68,7 @@ def find_slot(table, key, scrambled, shift):
     return slot
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def doubled(table):
     """The same dictionary with twice the slots."""
     larger = np.zeros((2 * table.shape[0], 2), dtype=np.uint64)
@@ -82,7 +82,7 @@ def doubled(table):
     return larger
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def run_last(position, origin, plan):
     """Last position of the run that `position` is in: entries looked up before any is counted.
 
@@ -94,7 +94,7 @@ def run_last(position, origin, plan):
     return segment_last(position, plan[0], plan[1])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def run_stop(positions, start, origin, plan):
     """Index after the last entry of the run that entry `start` is in."""
     last = run_last(np.int64(positions[start] & POSITION), origin, plan)
@@ -104,7 +104,7 @@ def run_stop(positions, start, origin, plan):
     return stop
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def choose_entries(shorter, front, share, start, stop, entries, slots):
     """Note the entries start … stop−1 whose keys fall to a share, and their scrambled keys.
 
@@ -119,7 +119,7 @@ def choose_entries(shorter, front, share, start, stop, entries, slots):
     return chosen
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def name_grams(grams, table, used, origin, plan, share, start, buffers, names, counts):
     """Name the grams of entries start, … and count each one's earlier occurrences.
 
@@ -171,7 +171,7 @@ def name_grams(grams, table, used, origin, plan, share, start, buffers, names, c
     return start, used
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def survivors(tokens, positions, names, length, origin, cross_documents, part, out):
     """Entries whose grams can still repeat at `length`, with the token in front of each.
 

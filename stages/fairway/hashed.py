@@ -20,8 +20,8 @@ from collections.abc import Callable
 from threading import Lock
 
 import numpy as np
-from numba import njit
 
+from fairway.compiled import compiled
 from fairway.counts import Found, MatchDistributions, empty_found
 from fairway.prefetch import prefetch
 from fairway.segments import context_reach, segment_first, segment_last
@@ -33,7 +33,7 @@ NO_LIMIT = np.empty(0, dtype=np.uint8)  # a reach: contexts may be of any length
 BLOCK_TARGETS = 1 << 18  # targets per block, about; blocks end where segments end
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hash_targets(tokens, first, order, mask, context_keys, pair_keys):
     """Keys of both tables for targets first, first+1, …, one per element of context_keys.
 
@@ -54,7 +54,7 @@ def hash_targets(tokens, first, order, mask, context_keys, pair_keys):
         context_keys[i] &= mask
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def look_up(contexts, pairs, context_keys, pair_keys, order, min_count, found):
     """Note `order` where the context is known well enough and no higher order was noted before.
 
@@ -70,7 +70,7 @@ def look_up(contexts, pairs, context_keys, pair_keys, order, min_count, found):
                 hits[i] = min(pairs[pair_keys[i]], total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def update(contexts, pairs, context_keys, pair_keys):
     """Count every context and every pair once."""
     for i in range(context_keys.size):
@@ -78,7 +78,7 @@ def update(contexts, pairs, context_keys, pair_keys):
         pairs[pair_keys[i]] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def prepare(tokens, block, order, tables, keys, start):
     """Keys of the segment from target `start` on, with their counters asked for.
 
@@ -102,7 +102,7 @@ def prepare(tokens, block, order, tables, keys, start):
     return stop, context_keys, pair_keys
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_block(tokens, first, last, plan, order, min_count, reach, tables, found):
     """Look up and count targets first … last in one order, segment by segment.
 
@@ -132,7 +132,7 @@ def count_block(tokens, first, last, plan, order, min_count, reach, tables, foun
         turn = 1 - turn
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def keep_highest(found, other):
     """Take from `other` what it found at a higher order."""
     orders, hits, totals = found

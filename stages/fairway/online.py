@@ -15,8 +15,8 @@ Contexts followed as pointers into a tree are PPM's (Cleary and Witten, 1984).
 """
 
 import numpy as np
-from numba import njit
 
+from fairway.compiled import compiled
 from fairway.grams import FULLEST, doubled, find_slot, gram_key, scramble, slot_shift
 from fairway.segments import segment_last
 from fairway.shards import BOS
@@ -28,7 +28,7 @@ _TOKEN, _COUNT, _FOLLOWED, _DISTINCT, _CHILD, _SIBLING = range(6)  # what a node
 _START_NODES = 1 << 12
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_child(table, node, token):
     """The child of `node` by `token`, or NONE."""
     if node == NONE:
@@ -38,7 +38,7 @@ def find_child(table, node, token):
     return np.int64(table[slot, 1]) if table[slot, 0] == key else NONE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_child(table, nodes, used, node, token):
     """Give `node` a child by `token` that it lacks, as node number `used`."""
     key = gram_key(node, token)
@@ -51,7 +51,7 @@ def add_child(table, nodes, used, node, token):
     return used
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance_known(table, known, token, cross_documents):
     """Move the pointers over `token`, as far as its grams are in the tree."""
     for width in range(known.size - 1, 0, -1):
@@ -60,7 +60,7 @@ def advance_known(table, known, token, cross_documents):
         known[2:] = NONE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance_counted(table, nodes, used, counted, token, is_target, cross_documents):
     """Move the pointers over `token`, adding its grams to the tree; count them if it is a target.
 
@@ -83,7 +83,7 @@ def advance_counted(table, nodes, used, counted, token, is_target, cross_documen
     return used
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_contexts(nodes, known, totals, distinct, hits):
     """Fill totals and distinct (contexts,) and hits (contexts, vocabulary), all uint32."""
     hits[:] = 0

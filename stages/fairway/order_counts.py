@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from fairway.arrays import load_arrays, save_arrays
+from fairway.compiled import compiled
 from fairway.stage import StageError
 
 CHUNK_TARGETS = 8192
@@ -72,20 +72,20 @@ _SMALL_BYTE = _positions(_SMALL, (_LARGEST_SMALL + 1,) * 3)
 _SIZES_BYTE = _positions(_SIZES, (5, 5, 3))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bytes_of(value):
     """How many bytes a number below 2^32 takes; 0 for 0."""
     return (value > 0) + (value > 0xFF) + (value > 0xFFFF) + (value > 0xFFFFFF)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put(payload, cursor, value, size):
     for byte in range(size):
         payload[cursor + byte] = (value >> (8 * byte)) & 0xFF
     return cursor + size
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _get(payload, cursor, size):
     value = np.uint32(0)
     for byte in range(size):
@@ -93,7 +93,7 @@ def _get(payload, cursor, size):
     return value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def write_records(order, orders, hits, totals, distinct, payload, sizes):
     """Append the records of the targets that are at `order`; sizes gets the bytes per chunk.
 
@@ -121,7 +121,7 @@ def write_records(order, orders, hits, totals, distinct, payload, sizes):
     return cursor
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_records(piece, sizes, targets, totals, hits, distinct):
     """Decode one chunk; returns False if the records do not fill it exactly.
 

@@ -5,12 +5,12 @@ are one more. The same numbers as `fairway.windows.WindowPlan`, as compiled func
 """
 
 import numpy as np
-from numba import njit
 
+from fairway.compiled import compiled
 from fairway.shards import BOS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def segment_first(target, length, stride):
     """First target of the segment that `target` is in."""
     if target <= length:
@@ -18,7 +18,7 @@ def segment_first(target, length, stride):
     return length + 1 + (target - length - 1) // stride * stride
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def segment_last(target, length, stride):
     """Last target of the segment that `target` is in (the text may end before it)."""
     if target <= length:
@@ -26,7 +26,7 @@ def segment_last(target, length, stride):
     return length + ((target - length - 1) // stride + 1) * stride
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def context_reach(tokens, first, last, limit):
     """How many tokens before each target first … last its context may hold, at most `limit`.
 

@@ -1,0 +1,32 @@
+"""The decorator of compiled functions: numba's, with a disk cache that notices every change.
+
+numba keeps compiled code beside the source and checks the file that a function stands in, but not
+the files of the functions it calls: their code was compiled into it, so it would go on as if they
+had not changed. Here the stamp that is checked covers all compiled functions of the library.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from numba import njit
+
+
+def compiled(function: Callable) -> Callable:
+    """Compile at the first call, keep on disk, and release Python's lock while running."""
+    dispatcher = njit(cache=True, nogil=True)(function)
+    index = dispatcher._cache._cache_file
+    index._source_stamp = index._source_stamp, library_stamp()
+    return dispatcher
+
+
+@cache
+def library_stamp() -> str:
+    """Hash of the files of this library that use numba or this module."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        content = path.read_bytes()
+        if b"numba" in content or b"fairway.compiled" in content:
+            digest.update(path.name.encode() + b"\0" + content + b"\0")
+    return digest.hexdigest()
