@@ -19,7 +19,7 @@ rule estimate:
 rule fetch_corpus:
     input:
         # The receipt's name holds the settings; changed code is no reason to retrain everything.
-        spec=lambda w: ancient(plan.spec("fetch_corpus")),
+        spec=ancient(plan.spec("fetch_corpus")),
     output:
         receipt=plan.receipt,
     log:

@@ -49,6 +49,8 @@ def test_record_is_planned_in_seconds(record):
 
 def test_record_with_download_is_planned_without_data(record):
     record = replace(record, configs=(RECORD, DOWNLOAD))
+    first = record.run("--dry-run", "--", "results/summary.csv")  # as ./run says it
+    assert first.returncode == 0, first.stdout
     assert record.planned() == {"fetch_corpus": 1} | RECORD_JOBS
 
 
