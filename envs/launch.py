@@ -88,8 +88,6 @@ def main() -> None:
     runs = not any(getattr(parsed, name, None) for name in NO_TABLE)
     ends_in_table = runs and SUMMARY in [*parsed.targets, *targets]
     require_plugin(parsed.workflow_profile)
-    if parsed.dryrun and parsed.quiet is None:  # list each job; the profile hides them in a run
-        arguments += ["--quiet", "host", "reason"]
     os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     command = [sys.executable, "-m", "snakemake", *arguments]
     with (directory / ".fairway.lock").open("w") as lock:
