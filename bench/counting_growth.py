@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
-from fairway.caches import CacheSettings, count_ranks
+from fairway.caches import CacheSettings, count_ranks, count_targets
 from fairway.shards import read_shard
 from fairway.stage import run
 from fairway.windows import WindowPlan
@@ -31,17 +31,26 @@ ORDERS = 14
 GROWTH = (1_000_000, 2_000_000, 4_000_000, 8_000_000, 16_000_000, 32_000_000, 62_021_632)
 
 
-def count_once(shard: Path, cache: str, count: int, ranks: int, threads: int) -> dict[str, float]:
-    """Count in this process; compiled code is loaded on a short text first."""
+def count_once(
+    shard: Path, cache: str, count: int, ranks: int, threads: int, recount: int
+) -> dict[str, float]:
+    """Count in this process; compiled code is loaded on a short text first.
+
+    recount: whether every rank counts all that comes before it by itself.
+    """
     tokens = read_shard(shard)[:count]
     settings = CacheSettings(max_order=ORDERS + 1, **CACHES[cache])
     list(count_ranks(tokens[:5001], WindowPlan(5000, 2048, 64), 1, settings, threads))
     plan = WindowPlan(len(tokens) - 1, 2048, 64)
     wall, cpu = time.perf_counter(), time.process_time()
-    for counts in count_ranks(tokens, plan, ranks, settings, threads):
-        del counts
+    if recount:
+        for rank in range(ranks):
+            count_targets(tokens, plan, *plan.rank_targets(rank, ranks), settings, threads)
+    else:
+        for counts in count_ranks(tokens, plan, ranks, settings, threads):
+            del counts
     return {
-        "cache": cache,
+        "cache": cache + (", each rank alone" if recount else ""),
         "tokens": len(tokens),
         "ranks": ranks,
         "threads": threads,
@@ -90,7 +99,7 @@ def main() -> None:
     parser.add_argument("shard", type=Path)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--largest", type=int, default=GROWTH[-1])
-    parser.add_argument("--line", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--line", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.line:
         cache, *numbers = options.line
@@ -101,12 +110,17 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     sizes = [size for size in GROWTH if size <= options.largest]
-    lines = [count_apart(options.shard, cache, size, 8, 1) for cache in CACHES for size in sizes]
+    lines = [
+        count_apart(options.shard, cache, size, 8, 1, 0) for cache in CACHES for size in sizes
+    ]
     for cache in CACHES:
-        count_apart(options.shard, cache, sizes[-1], 8, 2)
-    for ranks in (1, 2):
-        count_apart(options.shard, "hashed", sizes[-1], ranks, 1)
-        count_apart(options.shard, "exact", sizes[-1], ranks, 1)
+        count_apart(options.shard, cache, sizes[-1], 8, 2, 0)
+    middle = sizes[len(sizes) // 2]
+    for cache in ("hashed", "exact"):
+        for ranks in (1, 2, 8):
+            count_apart(options.shard, cache, middle, ranks, 1, 0)
+        for ranks in (2, 8):
+            count_apart(options.shard, cache, middle, ranks, 1, 1)
     if options.figure:
         draw(lines, options.figure)
 

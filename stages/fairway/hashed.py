@@ -30,7 +30,7 @@ from fairway.threads import run_threads, split
 PRIMES = np.array([36313, 27191, 51647, 81929, 131071, 175447, 209591], dtype=np.uint32)
 MAX_BUCKETS = 1 << 31  # keys are uint32, and one more counter is kept
 NO_LIMIT = np.empty(0, dtype=np.uint8)  # a reach: contexts may be of any length
-BLOCK_TARGETS = 1 << 18  # targets per block, about; blocks end where segments end
+BLOCK_TARGETS = 1 << 15  # targets per block, about; blocks end where segments end
 
 
 @compiled
@@ -55,13 +55,22 @@ def hash_targets(tokens, first, order, mask, context_keys, pair_keys):
 
 
 @compiled
-def look_up(contexts, pairs, context_keys, pair_keys, order, min_count, found):
+def fetch(contexts, pairs, context_keys, pair_keys, low, high):
+    """Ask for the counters of elements low … high−1, so that they are near when needed."""
+    for i in range(low, high):
+        prefetch(contexts, context_keys[i])
+        prefetch(pairs, pair_keys[i])
+
+
+@compiled
+def look_up(contexts, pairs, context_keys, pair_keys, low, high, order, min_count, found):
     """Note `order` where the context is known well enough and no higher order was noted before.
 
-    found: (orders uint8, hits uint32, totals uint32), one element per key; order 0 is none.
+    Elements low … high−1 of all arrays; found: (orders uint8, hits uint32, totals uint32), order
+    0 is none.
     """
     orders, hits, totals = found
-    for i in range(context_keys.size):
+    for i in range(low, high):
         if orders[i] == 0:
             total = contexts[context_keys[i]]
             if total >= min_count:
@@ -71,35 +80,11 @@ def look_up(contexts, pairs, context_keys, pair_keys, order, min_count, found):
 
 
 @compiled
-def update(contexts, pairs, context_keys, pair_keys):
-    """Count every context and every pair once."""
-    for i in range(context_keys.size):
+def update(contexts, pairs, context_keys, pair_keys, low, high):
+    """Count the contexts and pairs of elements low … high−1."""
+    for i in range(low, high):
         contexts[context_keys[i]] += 1
         pairs[pair_keys[i]] += 1
-
-
-@compiled
-def prepare(tokens, block, order, tables, keys, start):
-    """Keys of the segment from target `start` on, with their counters asked for.
-
-    block: (last target, length, stride, first target, reach) as in `count_block`. Returns
-    (first target of the next segment, context keys, pair keys), the keys lying in `keys`.
-    """
-    last, length, stride, first, reach = block
-    contexts, pairs = tables
-    if start > last:
-        return start, keys[0, :0], keys[1, :0]
-    stop = min(segment_last(start, length, stride), last) + 1
-    context_keys, pair_keys = keys[0, : stop - start], keys[1, : stop - start]
-    hash_targets(tokens, start, order, np.uint32(contexts.size - 2), context_keys, pair_keys)
-    if reach.size:
-        for i in range(stop - start):
-            if reach[start + i - first] < order - 1:
-                context_keys[i] = pair_keys[i] = contexts.size - 1
-    for i in range(stop - start):
-        prefetch(contexts, context_keys[i])
-        prefetch(pairs, pair_keys[i])
-    return stop, context_keys, pair_keys
 
 
 @compiled
@@ -111,25 +96,28 @@ def count_block(tokens, first, last, plan, order, min_count, reach, tables, foun
     counts what takes no part and is emptied every time. found: see `look_up`, one element per
     target of the block, or empty if the block is only to be counted.
     """
-    contexts, pairs = tables
-    orders, hits, totals = found
-    block = last, plan[0], plan[1], first, reach
-    keys = np.empty((2, 2, max(plan[0], plan[1])), dtype=np.uint32)
     start = max(first, order - 1)
-    stop, context_keys, pair_keys = prepare(tokens, block, order, tables, keys[0], start)
-    turn = 1
-    while start <= last:
-        # the next segment's counters are on their way while this one's are used
-        following = prepare(tokens, block, order, tables, keys[turn], stop)
-        low, high = start - first, stop - first
-        if orders.size:
-            part = orders[low:high], hits[low:high], totals[low:high]
-            look_up(contexts, pairs, context_keys, pair_keys, order, min_count, part)
-        update(contexts, pairs, context_keys, pair_keys)
+    if start > last:
+        return
+    contexts, pairs = tables
+    count, skipped = last + 1 - start, start - first
+    rows = found[0][skipped:], found[1][skipped:], found[2][skipped:]
+    context_keys = np.empty(count, dtype=np.uint32)
+    pair_keys = np.empty(count, dtype=np.uint32)
+    hash_targets(tokens, start, order, np.uint32(contexts.size - 2), context_keys, pair_keys)
+    for i in range(skipped, reach.size):
+        if reach[i] < order - 1:
+            context_keys[i - skipped] = pair_keys[i - skipped] = contexts.size - 1
+    low = fetched = 0
+    while low < count:
+        high = min(segment_last(start + low, plan[0], plan[1]) + 1 - start, count)
+        ahead = min(segment_last(start + high, plan[0], plan[1]) + 1 - start, count)
+        fetch(contexts, pairs, context_keys, pair_keys, fetched, ahead)
+        if rows[0].size:
+            look_up(contexts, pairs, context_keys, pair_keys, low, high, order, min_count, rows)
+        update(contexts, pairs, context_keys, pair_keys, low, high)
         contexts[-1] = pairs[-1] = 0
-        start = stop
-        stop, context_keys, pair_keys = following
-        turn = 1 - turn
+        low, fetched = high, ahead
 
 
 @compiled
@@ -210,6 +198,8 @@ class HashedOrder:
             self.pairs,
             context_keys,
             pair_keys,
+            0,
+            vocabulary,
             self.order,
             self.settings.min_count,
             found,
