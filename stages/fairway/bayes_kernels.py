@@ -8,8 +8,8 @@ a text and the distribution over the whole vocabulary run the same steps.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from fairway.compiled import compiled
 from fairway.shards import BOS
 from fairway.successors import forget, observe, read_contexts, read_hits
 
@@ -74,7 +74,7 @@ class Workspace(NamedTuple):
     numbers: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _new_workspace(levels):
     return Workspace(
         np.zeros(levels, dtype=np.uint32),
@@ -85,7 +85,7 @@ def _new_workspace(levels):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def log2_bucket(value, buckets):
     """The whole part of log2(value), value ≥ 1, at most buckets − 1."""
     value = min(np.int64(value), np.int64(0xFFFF))
@@ -97,13 +97,13 @@ def log2_bucket(value, buckets):
     return min(bucket, buckets - 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bucket(value, buckets):
     """The whole part of `value`, within 0 … buckets − 1."""
     return int(min(max(value, 0.0), buckets - 1.0))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read_levels(i, totals, distinct, levels, text, document, work):
     """Totals and distinct successors of all contexts at row i; 0 where one never occurred."""
     read_contexts(text, levels.text, work.total, work.distinct)
@@ -114,7 +114,7 @@ def _read_levels(i, totals, distinct, levels, text, document, work):
         work.distinct[levels.cache[k]] = distinct[i, column]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _weigh(entropy, levels, learned, work):
     """Find the active levels and how far each is trusted; returns how many there are."""
     active, of_document = 0, 0
@@ -145,7 +145,7 @@ def _weigh(entropy, levels, learned, work):
     return active
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gather(token, active, levels, text, document, work):
     """Shares of `token` among the successors of the active levels' contexts.
 
@@ -158,7 +158,7 @@ def _gather(token, active, levels, text, document, work):
         work.numbers[i, _SHARE] = work.hits[level] / work.total[level]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _chain(model, active, work):
     """The probability of the gathered token, mixed level by level into the model's."""
     probability = model
@@ -169,7 +169,7 @@ def _chain(model, active, work):
     return probability
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _learn(model, probability, active, learned, rate, work):
     """One AdaGrad step on −ln p of the scored target, and what helped it."""
     slope = -1.0 / probability  # of −ln p, by the probability after the level
@@ -194,7 +194,7 @@ def _learn(model, probability, active, learned, rate, work):
         learned.recent[1] = learned.recent[1] // 2.0 if last > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def mix_targets(tokens, nll, entropy, counts, levels, learned, trees, rate, new_column, nats):
     """Score targets in order and learn from each: fills nats, float64 (targets,).
 
@@ -222,7 +222,7 @@ def mix_targets(tokens, nll, entropy, counts, levels, learned, trees, rate, new_
             observe(document, tokens[i], 2, True)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def distribution_at(model, entropy, counts, levels, learned, trees, mixed):
     """Fill mixed, float64 (vocabulary,), with p(v) of the next target; changes no state.
 

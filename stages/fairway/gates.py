@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from fairway.stage import StageError
 
@@ -112,19 +111,19 @@ def _number(settings: dict[str, Any], key: str, default: float | None = None) ->
     return float(value)
 
 
-@njit(cache=True, inline="always")
+@compiled
 def _alpha(entropy, threshold, low, span, slope):
     return low + span / (1.0 + np.exp(-slope * (entropy - threshold)))
 
 
-@njit(cache=True, inline="always")
+@compiled
 def _mixed(model, alpha, hits, total, floor):
     """p of one vocabulary entry; the only place where a match is mixed in."""
     ngram = min(hits, total) / total
     return max(floor, (1.0 - alpha) * model + alpha * ngram)
 
 
-@njit(cache=True)
+@compiled
 def _mix_targets(nll, entropy, order, hits, total, low, span, slope, thresholds, floor, nats):
     for i in range(len(nll)):
         if order[i] == 0:
@@ -135,7 +134,7 @@ def _mix_targets(nll, entropy, order, hits, total, low, span, slope, thresholds,
         nats[i] = -np.log(_mixed(model, alpha, hits[i], total[i], floor))
 
 
-@njit(cache=True)
+@compiled
 def _mix_vocabulary(model, entropy, order, hits, total, low, span, slope, thresholds, floor, out):
     for v in range(len(model)):
         if order == 0:

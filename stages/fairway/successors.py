@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from fairway.compiled import compiled
 from fairway.grams import find_slot, gram_key, scramble, slot_shift
 
 ABSENT = -1  # the node of a context of more tokens than came yet
@@ -76,7 +76,7 @@ def with_room(tree: SuccessorTree, tokens: int) -> SuccessorTree:
     return larger
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_contexts(tree, levels, total, distinct):
     """Fill total and distinct of the current context of order n at index levels[n−1]."""
     for i in range(levels.size):
@@ -85,7 +85,7 @@ def read_contexts(tree, levels, total, distinct):
         distinct[levels[i]] = 0 if node == ABSENT else tree.counts[node, DISTINCT]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def read_hits(tree, levels, token, hits):
     """Fill how often `token` was counted after the context of order n at index levels[n−1]."""
     shift = slot_shift(tree.table)
@@ -98,7 +98,7 @@ def read_hits(tree, levels, token, hits):
                 hits[levels[i]] = tree.counts[tree.table[slot, 1], HITS]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def observe(tree, token, plain_order, longer_is_new):
     """Count `token` after the current contexts, then make it part of them.
 
@@ -129,7 +129,7 @@ def observe(tree, token, plain_order, longer_is_new):
     tree.used[1] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def forget(tree):
     """Empty the tree, in time proportional to what is in it."""
     tree.counts[0] = 0
@@ -140,7 +140,7 @@ def forget(tree):
     tree.used[0], tree.used[1] = 1, 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _copy(tree, larger):
     nodes, shift = tree.used[0], slot_shift(larger.table)
     for node in range(1, nodes):
