@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fairway.compiled import compiled
 from fairway.stage import StageError
 
 LOWEST_MATCH_ORDER = 2  # where the threshold starts its way from low to high
