@@ -117,11 +117,16 @@ def test_edit_of_what_every_stage_imports_reruns_everything(edited):
 
 
 def test_touched_inputs_rerun_nothing(smoke):
-    for path in smoke.file("").rglob("*"):
-        if path.is_file():
+    files = [path for path in smoke.file("").rglob("*") if path.is_file()]
+    times = {path: path.stat() for path in files}
+    try:
+        for path in files:
             os.utime(path)
             time.sleep(0.001)
-    assert smoke.planned() == {}
+        assert smoke.planned() == {}
+    finally:
+        for path, stat in times.items():
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 def test_lost_snakemake_records(smoke, tmp_path):
@@ -147,4 +152,5 @@ def test_deleted_intermediate_is_reported_and_rebuilt(smoke, tmp_path):
     done = smoke.run("--", name)
     assert done.returncode == 0, done.stdout
     assert (smoke.directory / name).read_bytes() == original
-    assert smoke.planned() == {}, "rebuilt bit for bit, so nothing follows from it"
+    assert smoke.planned() == {"aggregate_seeds": 1}, "rebuilt bit for bit; only its time is new"
+    assert smoke.run().returncode == 0
