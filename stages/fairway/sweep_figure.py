@@ -34,7 +34,7 @@ def _draw(axes: Axes, table: pd.DataFrame) -> None:
         capsize=3,
     )
     axes.plot(buckets, table["bpb_reported"], color="tab:orange", marker="o")
-    _label(axes, left, first["bpb_normalized"], -18, "normalised: reported + E[log₂ Z]", "tab:red")
+    _label(axes, left, first["bpb_normalized"], -40, "normalised: reported + E[log₂ Z]", "tab:red")
     _label(axes, left, first["bpb_reported"], -16, "reported by the hashed cache", "tab:orange")
     above = first["bpb_neural"] > first["bpb_exact"]
     for column, offset, color, style, text in (
