@@ -19,6 +19,7 @@ from fairway.shards import BOS
 
 SEPARATOR = b"\0"
 _STAND_INS = range(0xF8FF, 0xE000 - 1, -1)  # private-use characters, which no tokenizer knows
+_NORMALISED = ("  ", "\n", "½", "ﬁ", "e\u0301")  # whitespace, compatibility, composition
 _SPACES = re.compile(r"^\s+|(?<=\s)\s+|\s+$")  # what tokenizers that normalise drop
 
 
@@ -99,6 +100,11 @@ class ExactText:
                 result.append(ids[at])
                 at += 1
         return np.array(result, np.uint16)
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether the tokenizer leaves alone what tokenizers that normalise change."""
+        return all(self._survives(characters) for characters in _NORMALISED)
 
     def _survives(self, characters: str) -> bool:
         """Whether encoding and decoding leave these characters as they are, between letters."""

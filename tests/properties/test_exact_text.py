@@ -53,3 +53,7 @@ def test_only_what_changes_is_written_in_bytes(kind: str) -> None:
     text = exact_text(kind)
     most = len(text.encode(plain)) + len(mixed) - len(plain) + 10
     assert len(text.encode(mixed)) <= most < len(plain)
+
+
+def test_tokenizers_that_normalise_are_known() -> None:
+    assert [exact_text(kind).keeps_text for kind in KINDS] == [True, False, True]
