@@ -79,7 +79,15 @@ def smoke(tmp_path_factory) -> Workflow:
     workflow = Workflow(tmp_path_factory.mktemp("smoke"))
     done = workflow.run()
     assert done.returncode == 0, done.stdout[-6000:]
+    untouched = workflow.directory / "untouched"
+    shutil.copytree(workflow.file(""), untouched / "results")  # with its files' times
     return workflow
+
+
+@pytest.fixture
+def without_records(smoke) -> Workflow:
+    """The smoke run as it was when it finished, with Snakemake's own records lost."""
+    return Workflow(smoke.directory / "untouched")
 
 
 @pytest.fixture
