@@ -1,8 +1,6 @@
 """Damage in the middle of a run: the next one recovers, or stops with one line that says how."""
 
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -49,22 +47,27 @@ def test_killed_snakemake_leaves_nothing_that_the_next_run_cannot_mend(smoke):
     before = smoke.file("summary.csv").read_text()
     command = smoke.command(override=override)
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
-    orphans = []
-    while process.poll() is None and not orphans:
-        children = psutil.Process(process.pid).children(recursive=True)
-        orphans = [
-            c for c in children if any("count_ngrams.py" in w for w in child_command(c)[1:2])
-        ]
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    job = wait_for_job(process, "count_ngrams.py")
+    shell = job.parent()
+    process.kill()
     process.wait()
-    assert orphans, "the job was never seen"
-    if orphans[0].is_running() and orphans[0].status() != psutil.STATUS_ZOMBIE:
-        done = launch(smoke)
-        assert done.returncode != 0 and "is in use by pid" in done.stdout
-    psutil.wait_procs(orphans, timeout=60)
+    done = launch(smoke)
+    assert done.returncode != 0 and "is in use by pid" in done.stdout
+    job.kill()
+    psutil.wait_procs([job, shell], timeout=60)
     done = launch(smoke)
     assert done.returncode == 0 and "removing the lock" in done.stdout, done.stdout
     assert smoke.planned() == {}
     columns = [line.split(",")[:12] for line in smoke.file("summary.csv").read_text().splitlines()]
     assert columns == [line.split(",")[:12] for line in before.splitlines()]
+
+
+def wait_for_job(snakemake: subprocess.Popen, script: str) -> psutil.Process:
+    """The first process that runs this stage, stopped where it is so that it cannot end."""
+    while snakemake.poll() is None:
+        for child in psutil.Process(snakemake.pid).children(recursive=True):
+            if "".join(child_command(child)[1:2]).endswith(script):
+                child.suspend()
+                return child
+        time.sleep(0.02)
+    raise AssertionError(f"snakemake ended before {script} was seen")
