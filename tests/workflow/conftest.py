@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,14 +74,23 @@ def job_counts(text: str) -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> Workflow:
-    """The finished smoke run."""
+def finished(tmp_path_factory) -> Workflow:
+    """The smoke run, run to its end."""
     workflow = Workflow(tmp_path_factory.mktemp("smoke"))
     done = workflow.run()
     assert done.returncode == 0, done.stdout[-6000:]
     untouched = workflow.directory / "untouched"
     shutil.copytree(workflow.file(""), untouched / "results")  # with its files' times
     return workflow
+
+
+@pytest.fixture
+def smoke(finished) -> Iterator[Workflow]:
+    """The finished smoke run; a test that leaves it without some of its files is at fault."""
+    yield finished
+    untouched = finished.directory / "untouched"
+    made = [path.relative_to(untouched) for path in untouched.rglob("*") if path.is_file()]
+    assert [path for path in made if not (finished.directory / path).exists()] == []
 
 
 @pytest.fixture

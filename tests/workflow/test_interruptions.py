@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 
@@ -11,7 +12,8 @@ from workflow.conftest import ROOT, SMOKE, Workflow, environment
 from workflow.test_failures import child_command
 
 
-def launch(workflow: Workflow, *arguments: str) -> subprocess.CompletedProcess:
+def launch(workflow: Workflow, *arguments: str | Path) -> subprocess.CompletedProcess:
+    """./run on the smoke configuration, with more arguments behind it."""
     command = [sys.executable, ROOT / "envs/launch.py", "--directory", workflow.directory]
     return subprocess.run(
         [*command, "--configfile", SMOKE, *arguments],
@@ -51,12 +53,15 @@ def test_killed_snakemake_leaves_nothing_that_the_next_run_cannot_mend(smoke):
     shell = job.parent()
     process.kill()
     process.wait()
-    done = launch(smoke)
+    changed = smoke.directory / "override.yaml"
+    done = launch(smoke, changed)
     assert done.returncode != 0 and "is in use by pid" in done.stdout
     job.kill()
     psutil.wait_procs([job, shell], timeout=60)
-    done = launch(smoke)
+    done = launch(smoke, changed)
     assert done.returncode == 0 and "removing the lock" in done.stdout, done.stdout
+    assert smoke.planned(override) == {}
+    assert launch(smoke).returncode == 0
     assert smoke.planned() == {}
     columns = [line.split(",")[:12] for line in smoke.file("summary.csv").read_text().splitlines()]
     assert columns == [line.split(",")[:12] for line in before.splitlines()]
