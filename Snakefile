@@ -93,8 +93,10 @@ for rule_proxy in (
     rules.quantize_model,
     rules.pack_artifact,
     rules.score_targets,
+    rules.audit_model,
 ):
     made_from += expand(rule_proxy.output, model=plan.models, seed=plan.seeds, rank=plan.ranks)
-made_from += expand(rules.count_ngrams.output, cache=plan.caches)
+made_from += expand([*rules.count_ngrams.output, *rules.audit_cache.output], cache=plan.caches)
+made_from += expand(rules.mix_scores.output, row=plan.rows, seed=plan.seeds)
 for path in missing_files("results/summary.csv", made_from):
     logger.warning(f"{path} is missing; `./run {path}` makes it again")

@@ -1,4 +1,4 @@
-# Per model and seed: train, quantise, pack under the limit, score in rank shards.
+# Per model and seed: train, quantise, pack under the limit, audit, score in rank shards.
 
 
 rule train_model:
@@ -69,6 +69,31 @@ rule pack_artifact:
             "pack_artifact",
             "--quantized {input.quantized} --artifact {output.artifact} "
             "--ledger {output.ledger}",
+        )
+
+
+rule audit_model:
+    input:
+        spec=plan.spec("audit_model", "model"),
+        manifest=rules.encode_corpus.output.manifest,
+        val=rules.encode_corpus.output.val,
+        artifact=rules.pack_artifact.output.artifact,
+    output:
+        evidence=f"{MODEL}/audit.npz",
+    log:
+        "results/logs/audit_model/{model}.seed{seed}.log",
+    benchmark:
+        "results/benchmarks/audit_model/{model}.seed{seed}.tsv"
+    conda:
+        "../envs/cuda.yaml"
+    threads: plan.threads("scoring")
+    resources:
+        gpu=plan.gpus("scoring"),
+    shell:
+        plan.command(
+            "audit_model",
+            "--manifest {input.manifest} --val {input.val} --artifact {input.artifact} "
+            "--evidence {output.evidence}",
         )
 
 

@@ -24,6 +24,29 @@ rule count_ngrams:
         )
 
 
+rule audit_cache:
+    input:
+        spec=plan.spec("audit_cache", "cache"),
+        manifest=rules.encode_corpus.output.manifest,
+        val=rules.encode_corpus.output.val,
+        counts=rules.count_ngrams.output.counts,
+    output:
+        evidence="results/counts/{cache}/audit.npz",
+    log:
+        "results/logs/audit_cache/{cache}.log",
+    benchmark:
+        "results/benchmarks/audit_cache/{cache}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    threads: 2
+    shell:
+        plan.command(
+            "audit_cache",
+            "--manifest {input.manifest} --val {input.val} --threads {threads} "
+            "--counts {input.counts} --evidence {output.evidence}",
+        )
+
+
 rule mix_scores:
     input:
         spec=plan.spec("mix_scores", "row"),
@@ -32,8 +55,11 @@ rule mix_scores:
         val_bytes=rules.encode_corpus.output.val_bytes,
         scores=lambda w: plan.scores(w.row, [w.seed]),
         counts=lambda w: plan.counts(w.row),
+        model_audit=lambda w: plan.model_files(w.row, "audit.npz", [w.seed]),
+        cache_audit=lambda w: plan.cache_audit(w.row),
     output:
         sums="results/rows/{row}/seed{seed}.json",
+        evidence="results/rows/{row}/seed{seed}.npz",
     log:
         "results/logs/mix_scores/{row}.seed{seed}.log",
     benchmark:
@@ -45,7 +71,8 @@ rule mix_scores:
             "mix_scores",
             "--manifest {input.manifest} --val {input.val} --val-bytes {input.val_bytes} "
             "--seed {wildcards.seed} --scores {input.scores} --counts {input.counts} "
-            "--sums {output.sums}",
+            "--model-audit {input.model_audit} --cache-audit {input.cache_audit} "
+            "--sums {output.sums} --evidence {output.evidence}",
         )
 
 
@@ -53,12 +80,10 @@ rule audit_row:
     input:
         spec=plan.spec("audit_row", "row"),
         manifest=rules.encode_corpus.output.manifest,
-        val=rules.encode_corpus.output.val,
-        val_bytes=rules.encode_corpus.output.val_bytes,
         sums=expand("results/rows/{{row}}/seed{seed}.json", seed=plan.seeds),
-        scores=lambda w: plan.scores(w.row, plan.seeds),
-        counts=lambda w: plan.counts(w.row),
-        artifacts=lambda w: plan.artifacts(w.row),
+        evidence=expand("results/rows/{{row}}/seed{seed}.npz", seed=plan.seeds),
+        models=lambda w: plan.model_files(w.row, "audit.npz", plan.seeds),
+        cache=lambda w: plan.cache_audit(w.row),
     output:
         audit="results/rows/{row}/audit.json",
     log:
@@ -70,9 +95,8 @@ rule audit_row:
     shell:
         plan.command(
             "audit_row",
-            "--manifest {input.manifest} --val {input.val} --val-bytes {input.val_bytes} "
-            "--sums {input.sums} --scores {input.scores} --counts {input.counts} "
-            "--artifacts {input.artifacts} --audit {output.audit}",
+            "--manifest {input.manifest} --sums {input.sums} --evidence {input.evidence} "
+            "--models {input.models} --cache {input.cache} --audit {output.audit}",
         )
 
 
@@ -83,7 +107,7 @@ rule prove_row:
         val=rules.encode_corpus.output.val,
         val_bytes=rules.encode_corpus.output.val_bytes,
         tokenizer=rules.train_tokenizer.output.tokenizer,
-        artifact=lambda w: plan.artifacts(w.row)[0],
+        artifact=lambda w: plan.model_files(w.row, "artifact.bin", plan.seeds[:1]),
         scores=lambda w: plan.scores(w.row, plan.seeds[:1]),
         counts=lambda w: plan.counts(w.row),
     output:

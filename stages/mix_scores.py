@@ -1,4 +1,4 @@
-"""Mix the model's scores with the n-gram counts of a row, for one seed.
+"""Mix the model's scores with the n-gram counts of a row, for one seed, and watch it being done.
 
     ./run results/rows/hashed15_adaptive/seed1337.json
 
@@ -6,40 +6,41 @@
         --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
         --val-bytes results/corpus/val_bytes.npy --seed 1337 \\
         --scores results/models/ebls/seed1337/scores/rank?.npz \\
-        --counts results/counts/hashed15/rank?.npz --sums /tmp/seed1337.json
+        --counts results/counts/hashed15/rank?.npz \\
+        --model-audit results/models/ebls/seed1337/audit.npz \\
+        --cache-audit results/counts/hashed15/audit.npz \\
+        --sums /tmp/seed1337.json --evidence /tmp/seed1337.npz
 
 Reads the rank shards in order, carries the gate's state from one to the next, and writes the
-sums of nats and bytes by rank. A row without a cache takes no --counts.
+sums of nats and bytes by rank. On the way it looks at whole distributions at the audit's targets,
+where the gate's state is at hand, and writes what it saw as evidence for audit_row. A row without
+a cache takes no --counts and no --cache-audit.
 """
 
 import argparse
-import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fairway.corpus import Manifest
-from fairway.counts import MatchCounts
+from fairway.evidence import CacheEvidence, ModelEvidence, audit_targets
 from fairway.mixing import RankShard, mix_row, row_mixer
-from fairway.order_counts import OrderCounts
-from fairway.row_gate import Counts
+from fairway.row_gate import load_counts, row_gate
 from fairway.scores import Scores
 from fairway.stage import StageError, read_spec, run
-
-
-def load_counts(paths: list[Path], cache: dict[str, Any] | None) -> Iterator[Counts]:
-    """The counts of rank 0, 1, …, one at a time; cache: its settings, None for a row without."""
-    kind = OrderCounts if cache and cache["output"] == "orders" else MatchCounts
-    return map(kind.load, paths)
+from fairway.witness import Witness
 
 
 def load_shards(
     scores: list[Path], counts: list[Path], cache: dict[str, Any] | None
 ) -> Iterator[RankShard]:
     """The scores and, for a row with a cache, the counts of rank 0, 1, …, one at a time."""
-    loaded = load_counts(counts, cache) if cache else itertools.repeat(None, len(scores))
-    for path, of_rank in zip(scores, loaded, strict=True):
-        yield RankShard(str(path), Scores.load(path), of_rank)
+    for path, of_rank in zip(scores, counts if cache else [None] * len(scores), strict=True):
+        found = load_counts(of_rank, cache["output"]) if cache else None
+        yield RankShard(str(path), Scores.load(path), found)
 
 
 def arguments() -> argparse.Namespace:
@@ -51,8 +52,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="rank 0, 1, …")
     parser.add_argument("--counts", type=Path, nargs="*", default=[], help="rank 0, 1, …")
+    parser.add_argument("--model-audit", type=Path, required=True)
+    parser.add_argument("--cache-audit", type=Path, nargs="*", default=[])
     parser.add_argument("--sums", type=Path, required=True)
+    parser.add_argument("--evidence", type=Path, required=True)
     return parser.parse_args()
+
+
+def witness_of(options: argparse.Namespace, settings: dict[str, Any], targets: int) -> Witness:
+    """The row's gate, and what the audits of its model and cache found to compare it with."""
+    wanted = audit_targets(settings["audit"], targets)
+    return Witness(
+        row_gate(settings["gate"], settings["cache_settings"]),
+        ModelEvidence.load(options.model_audit, wanted),
+        next((CacheEvidence.load(path, wanted) for path in options.cache_audit), None),
+        np.random.default_rng(settings["audit"]["seed"]),
+    )
 
 
 def main() -> None:
@@ -63,21 +78,24 @@ def main() -> None:
     for flag, given, wanted in (
         ("--scores", len(options.scores), ranks),
         ("--counts", len(options.counts), ranks if cache else 0),
+        ("--cache-audit", len(options.cache_audit), 1 if cache else 0),
     ):
         if given != wanted:
             raise StageError(f"{flag}: {given} files; row {settings['row']} takes {wanted}")
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     target_bytes = manifest.read_val_bytes(options.val_bytes)
+    witness = witness_of(options, settings, manifest.val.targets)
     sums = mix_row(
-        row_mixer(settings["gate"], cache, tokens),
+        row_mixer(witness, tokens),
         load_shards(options.scores, options.counts, cache),
         target_bytes,
         settings["row"],
         options.seed,
         spec.sha256,
     )
-    sums.save(options.sums)
+    witness.evidence(sums.artifact_sha256, spec.sha256).save(options.evidence)
+    replace(sums, seconds=round(sums.seconds - witness.seconds, 3)).save(options.sums)
 
 
 if __name__ == "__main__":

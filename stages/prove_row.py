@@ -42,6 +42,7 @@ from fairway.proof import (
     proven_targets,
     reference_text,
 )
+from fairway.row_gate import row_gate
 from fairway.stage import (
     StageError,
     atomic_output,
@@ -120,7 +121,8 @@ def main() -> None:
     check_decoded(decoded, expected, row)
     cache = settings["cache_settings"]
     shards = load_shards(options.scores, options.counts, cache)
-    claimed = claimed_bits(row_mixer(settings["gate"], cache, tokens), shards, targets)
+    mixer = row_mixer(row_gate(settings["gate"], cache), tokens)
+    claimed = claimed_bits(mixer, shards, targets)
     file_bits = 8 * options.file.stat().st_size
     # Nothing is normalised, and no ▁ became a shorter space: the tokens stand for the very text.
     same_bytes = manifest.val.original_bytes == manifest.val.decoded_bytes

@@ -20,10 +20,11 @@ import pandas as pd
 
 from fairway.caches import CacheSettings, count_targets
 from fairway.corpus import Manifest
+from fairway.evidence import sample_targets
 from fairway.gates import match_gate
 from fairway.scores import Scores
 from fairway.stage import Progress, StageError, atomic_output, read_spec, run
-from fairway.sweep import Text, exact_counterpart, sample_targets, sweep_line
+from fairway.sweep import Text, exact_counterpart, sweep_line
 from fairway.sweep_figure import sweep_figure
 from fairway.windows import WindowPlan
 
@@ -59,7 +60,8 @@ def main() -> None:
     text = load_text(options, settings["windows"])
     cache = replace(CacheSettings.from_settings(settings["cache_settings"]), prefill=True)
     gate = match_gate(settings["gate"], cache.max_order, hashed=True)
-    targets = sample_targets(text.plan.targets, sweep["mass_targets"], sweep["seed"])
+    generator = np.random.default_rng(sweep["seed"])
+    targets = sample_targets(text.plan.targets, sweep["mass_targets"], generator)
     exact = count_targets(text.tokens, text.plan, 1, text.plan.targets, exact_counterpart(cache))
     orders = cache.max_order + 1 - cache.min_order
     progress = Progress(len(sweep["log2_buckets"]) * orders * text.plan.targets, "counted")

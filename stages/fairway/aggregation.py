@@ -81,6 +81,8 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
     check_spec(sums_file, sums["scores_spec"], specs["score_targets"], "score_targets")
     check_spec(sums_file, sums["counts_spec"], specs["count_ngrams"], "count_ngrams")
     check_spec(audit_file, audit["spec"], specs["audit_row"], "audit_row")
+    check_spec(audit_file, audit["model_spec"], specs["audit_model"], "audit_model")
+    check_spec(audit_file, audit["cache_spec"], specs["audit_cache"], "audit_cache")
     model = read_model(results, row, seed, ranks)
     check_spec(sums_file, sums["artifact_sha256"], model.pop("artifact_sha256"), "pack_artifact")
     if len(sums["sums"]) != ranks:

@@ -9,6 +9,7 @@ exact   no collisions at all (`fairway.exact`)
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -165,11 +166,13 @@ def distributions_at(
     settings: CacheSettings,
     vocabulary: int,
     ranks: int = 1,
+    threads: int = 1,
 ) -> MatchDistributions | OrderDistributions:
     """What the cache would have said of every token of the vocabulary at some targets.
 
     targets: sorted, none twice. The counts come from the code that counts the text itself: hits
-    of the token that did come are those of `count_targets`. ranks: matter without prefill only.
+    of the token that did come are those of `count_targets`. ranks: matter without prefill only;
+    threads: are used by exact caches only.
     Memory: orders · targets · vocabulary · 4 bytes for exact caches.
     Raises StageError for targets outside 1 … N or not in order.
     """
@@ -177,7 +180,9 @@ def distributions_at(
     if targets.size == 0 or (np.diff(targets) <= 0).any():
         raise StageError("targets: empty or not in order; expected rising numbers")
     tokens = check_range(tokens, plan, int(targets[0]), int(targets[-1]))
-    distributions = hashed_distributions if settings.kind == "hashed" else exact_distributions
+    distributions = hashed_distributions
+    if settings.kind == "exact":
+        distributions = partial(exact_distributions, threads=threads)
     starts = [1]
     if not settings.prefill:
         starts = [plan.rank_targets(rank, ranks)[0] for rank in range(ranks)]

@@ -5,7 +5,8 @@ A job takes its rule's `seconds` and its size over `per_second`, both from the c
 fetch_corpus bytes; encode_corpus tokens of training and validation; train_model steps, or what
 max_seconds leaves of them; quantize_model calibration tokens; pack_artifact parameters;
 score_targets targets; count_ngrams targets × orders; mix_scores counts read: targets, or
-targets × orders where the cache gives every order; audit_row targets × seeds; prove_row bytes.
+targets × orders where the cache gives every order; audit_model windows; audit_cache targets ×
+orders × counts made; prove_row bytes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -88,13 +89,15 @@ def planned_jobs(
         disk = COUNT_BYTES[cache["output"]] * corpus.targets
         size = corpus.targets * _orders(cache)
         yield Job("count_ngrams", size, cpus=COUNTING_THREADS, disk=disk)
+        times = 2 + config["audit"]["causality_targets"]  # for the vocabulary, and when changed
+        yield Job("audit_cache", size * times, cpus=COUNTING_THREADS)
     for row in config["rows"]:
         cache = config["caches"].get(row["cache"])
         every_order = cache is not None and cache["output"] == "orders"
         for _seed in config["seeds"]:
             yield Job("mix_scores", corpus.targets * (_orders(cache) if every_order else 1))
     for _row in config["rows"]:
-        yield Job("audit_row", corpus.targets * len(config["seeds"]))
+        yield Job("audit_row")
     for row in config["rows"]:
         if "claim" in row:
             yield Job("prove_row", config["proof"]["bytes"])
@@ -136,12 +139,20 @@ def _model_jobs(
     )
     artifact = min(sizes.quantized, config["limits"]["artifact_bytes"])
     yield Job("pack_artifact", sizes.parameters, disk=artifact)
+    yield Job("audit_model", _audited_windows(config), **_devices(model["scoring"]))
     ranks = config["ranks"]
     for _rank in range(ranks):
         share = targets / ranks
         yield Job(
             "score_targets", share, disk=int(SCORE_BYTES * share), **_devices(model["scoring"])
         )
+
+
+def _audited_windows(config: Mapping[str, Any]) -> int:
+    """Windows that audit_model runs: one per sampled target; where one is changed, all with it."""
+    windows, audit = config["windows"], config["audit"]
+    holding = 2 * windows["length"] // windows["stride"]
+    return audit["mass_targets"] + audit["causality_targets"] * holding
 
 
 def _devices(section: Mapping[str, Any]) -> dict[str, int]:

@@ -14,7 +14,13 @@ from fairway.grams import ASKS, ONCE
 
 
 def exact_distributions(
-    tokens: np.ndarray, plan, settings, start: int, targets: np.ndarray, vocabulary: int
+    tokens: np.ndarray,
+    plan,
+    settings,
+    start: int,
+    targets: np.ndarray,
+    vocabulary: int,
+    threads: int = 1,
 ) -> OrderDistributions:
     """Counts of every order for every token of the vocabulary, had it been the target's token.
 
@@ -23,7 +29,7 @@ def exact_distributions(
     the target's own into the lists of grams; `name_grams` looks them up like any other.
     """
     settings = replace(settings, prefill=False)  # `start` says where to begin
-    counts = ExactCounts(tokens, plan, settings, start, int(targets[-1]))
+    counts = ExactCounts(tokens, plan, settings, start, int(targets[-1]), threads)
     totals = np.zeros((len(targets), settings.max_order + 1 - settings.min_order), np.uint32)
     distinct = np.zeros_like(totals)
     for order in counts.orders(1, lambda targets: None):

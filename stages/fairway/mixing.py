@@ -8,11 +8,10 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from fairway.row_gate import Counts, pieces, row_gate
+from fairway.row_gate import Counts, Mixing, pieces
 from fairway.scores import Scores
 from fairway.stage import StageError
 from fairway.sums import RankSum, Sums
@@ -21,21 +20,17 @@ Mixer = Callable[[Scores, Counts], Iterator[np.ndarray]]
 """Takes one rank's scores and counts, yields the nats of its targets in order, in pieces."""
 
 
-def row_mixer(
-    gate: dict[str, Any] | None, cache: dict[str, Any] | None, tokens: np.ndarray
-) -> Mixer:
-    """The mixer of a row from the settings of its gate and cache, both None for neural alone.
+def row_mixer(gate: Mixing, tokens: np.ndarray) -> Mixer:
+    """The mixer of a row by its gate. tokens: the text, (targets + 1,).
 
-    tokens: the text, (targets + 1,). A mixer carries the gate's state from rank to rank, so every
-    row and seed needs its own. Raises StageError if gate and cache do not fit each other.
+    A mixer carries the gate's state from rank to rank, so every row and seed needs its own.
     """
-    gate_of_row = row_gate(gate, cache)
-    state = gate_of_row.start()
+    state = gate.start()
 
     def mix(scores: Scores, counts: Counts) -> Iterator[np.ndarray]:
         for piece in pieces(scores, counts):
             seen = tokens[piece.first_target : piece.first_target + len(piece.nll)]
-            yield gate_of_row.nats(state, seen, piece)
+            yield gate.nats(state, seen, piece)
 
     return mix
 

@@ -83,10 +83,15 @@ class Plan:
         cache = self.rows[row]["cache"]
         return [f"results/counts/{cache}/rank{r}.npz" for r in self.ranks if cache != NONE]
 
-    def artifacts(self, row: str) -> list[str]:
-        """Packed models of a row, seed by seed."""
+    def cache_audit(self, row: str) -> list[str]:
+        """Evidence about a row's cache; none for the neural row."""
+        cache = self.rows[row]["cache"]
+        return [f"results/counts/{cache}/audit.npz"] if cache != NONE else []
+
+    def model_files(self, row: str, name: str, seeds: list[int]) -> list[str]:
+        """One file of a row's model, seed by seed."""
         folder = f"results/models/{self.rows[row]['model']}"
-        return [f"{folder}/seed{seed}/artifact.bin" for seed in self.seeds]
+        return [f"{folder}/seed{seed}/{name}" for seed in seeds]
 
     def threads(self, section: str) -> Any:
         """Function of wildcards: CPU threads of a model's job, over all its processes."""

@@ -1,11 +1,12 @@
 """All gates behind one interface, and the counts they take, piece by piece.
 
-Mixing a row and auditing it walk over the same pieces and call the same two functions: `nats` of
-targets as they come, and `distribution` over the vocabulary at one target.
+Mixing a row calls `nats` of targets as they come; whoever must know the whole distribution before
+a target (the audit, a decoder) asks for `distribution`. Both run the same steps.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -33,17 +34,21 @@ class Piece(NamedTuple):
     counts: tuple[np.ndarray, ...] | None
 
 
-class RowGate(Protocol):
-    """What a row does with the model's probabilities. A state belongs to one walk over a text."""
+class Mixing(Protocol):
+    """What mixing a row needs of a gate. A state belongs to one walk over a text."""
 
     def start(self) -> Any:
         """The state before target 1."""
 
-    def digest(self, state: Any) -> str:
-        """A hash of the state."""
-
     def nats(self, state: Any, tokens: np.ndarray, piece: Piece) -> np.ndarray:
         """−ln p of the piece's targets, float64; moves the state on. tokens: x_j of each."""
+
+
+class RowGate(Mixing, Protocol):
+    """What a row does with the model's probabilities, whole distributions as well."""
+
+    def digest(self, state: Any) -> str:
+        """A hash of the state."""
 
     def distribution(
         self, state: Any, model: np.ndarray, entropy: np.float32, counts: tuple | None
@@ -124,27 +129,37 @@ def row_gate(gate: dict[str, Any] | None, cache: dict[str, Any] | None) -> RowGa
     return MatchRow(match_gate(gate, cache["max_order"], hashed=cache["kind"] == "hashed"))
 
 
-def pieces(scores: Scores, counts: Counts, cuts: Iterable[int] = ()) -> Iterator[Piece]:
-    """One rank's targets in order, in pieces of which one begins at every target in `cuts`.
+def pieces(scores: Scores, counts: Counts) -> Iterator[Piece]:
+    """One rank's targets in order, in pieces as long as their counts are read at a time.
 
     counts: of the same targets. A piece's arrays may be overwritten when the next one is read.
     """
-    cuts = sorted(cuts)
-    for first, rows in _blocks(scores, counts):
-        size = len(rows[0]) if rows else len(scores.nll)
-        bounds = [first, *(cut for cut in cuts if first < cut < first + size), first + size]
-        for begin, end in itertools.pairwise(bounds):
-            part = slice(begin - scores.first_target, end - scores.first_target)
-            here = slice(begin - first, end - first)
-            found = tuple(array[here] for array in rows) if rows else None
-            yield Piece(begin, scores.nll[part], scores.entropy[part], found)
+    if counts is None:
+        yield Piece(scores.first_target, scores.nll, scores.entropy, None)
+        return
+    for first, *rows in count_blocks(counts):
+        part = slice(first - scores.first_target, first - scores.first_target + len(rows[0]))
+        yield Piece(first, scores.nll[part], scores.entropy[part], tuple(rows))
 
 
-def _blocks(scores: Scores, counts: Counts) -> Iterator[tuple[int, tuple | None]]:
+def count_blocks(counts: MatchCounts | OrderCounts) -> Iterator[tuple]:
+    """Runs of targets as they are read: the first target, then the three arrays of a piece."""
     if isinstance(counts, OrderCounts):
-        for first, *rows in counts.chunks():
-            yield first, tuple(rows)
-    elif counts is None:
-        yield scores.first_target, None
+        yield from counts.chunks()
     else:
-        yield counts.first_target, (counts.order, counts.hits, counts.total)
+        yield counts.first_target, counts.order, counts.hits, counts.total
+
+
+def load_counts(path: Path, output: str) -> MatchCounts | OrderCounts:
+    """One rank's counts; output: of the cache, match or orders."""
+    return (OrderCounts if output == "orders" else MatchCounts).load(path)
+
+
+def cut_piece(piece: Piece, cuts: np.ndarray) -> Iterator[Piece]:
+    """The same targets in pieces of which one begins at every target in `cuts` (sorted)."""
+    first, stop = piece.first_target, piece.first_target + len(piece.nll)
+    inside = cuts[(cuts > first) & (cuts < stop)].tolist()
+    for begin, end in itertools.pairwise([first, *inside, stop]):
+        part = slice(begin - first, end - first)
+        counts = piece.counts and tuple(array[part] for array in piece.counts)
+        yield Piece(begin, piece.nll[part], piece.entropy[part], counts)

@@ -22,6 +22,8 @@ SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that 
     "text": {"paths", "document_separator", "val_fraction"},
     "shards": {"train_shards", "val_shards", "val_documents", "download"},
 }
+MODEL_STAGES = ("train_model", "quantize_model", "pack_artifact", "score_targets", "audit_model")
+AUDITED_KEYS = ("mass_targets", "causality_targets", "seed")  # say which targets are looked at
 
 
 def corpus_settings(corpus: Config) -> Config:
@@ -52,6 +54,7 @@ class SpecWriter:
     def __init__(self, config: Config, folder: Path) -> None:
         self.config, self.folder = config, Path(folder)
         self.windows = {"windows": config["windows"], "ranks": config["ranks"]}
+        self.audited = {key: config["audit"][key] for key in AUDITED_KEYS}
         self.rows = {row["name"]: row for row in config["rows"]}
 
     def path(self, stage: str, key: str | None = None) -> str:
@@ -109,7 +112,17 @@ class SpecWriter:
     def count_ngrams(self, cache: str) -> Config:
         return self.config["caches"][cache] | self.windows
 
+    def audit_model(self, model: str) -> Config:
+        return self.score_targets(model) | {"audit": self.audited}
+
+    def audit_cache(self, cache: str) -> Config:
+        settings = {"cache_settings": self.config["caches"][cache], "audit": self.audited}
+        return self.windows | settings
+
     def mix_scores(self, row: str) -> Config:
+        return self._row(row) | {"audit": self.audited}
+
+    def _row(self, row: str) -> Config:
         entry = self.rows[row]
         return self.windows | {
             "row": row,
@@ -120,19 +133,17 @@ class SpecWriter:
         }
 
     def audit_row(self, row: str) -> Config:
-        return self.mix_scores(row) | {
-            "audit": self.config["audit"],
-            "claim": self.rows[row].get("claim"),
-        }
+        claim = {"claim": self.rows[row].get("claim")}
+        return self._row(row) | claim | {"audit": self.config["audit"]}
 
     def prove_row(self, row: str) -> Config:
-        return self.mix_scores(row) | {"proof": self.config["proof"]}
+        return self._row(row) | {"proof": self.config["proof"]}
 
     def sweep_buckets(self) -> Config:
         row = self.config["sweep"]["row"]
-        if row not in self.rows or self.mix_scores(row)["cache_settings"] is None:
+        if row not in self.rows or self._row(row)["cache_settings"] is None:
             raise StageError(f"config key `sweep.row`: {row!r}; expected a row with a cache")
-        return self.mix_scores(row) | {"sweep": self.config["sweep"]}
+        return self._row(row) | {"sweep": self.config["sweep"]}
 
     def aggregate_seeds(self) -> Config:
         """The rows in order and, for each, the spec hashes that its outputs must carry."""
@@ -146,9 +157,9 @@ class SpecWriter:
     def _expected(self, row: Config) -> Config:
         model, cache = row["model"], row["cache"]
         specs = {stage: self.sha256(stage, row["name"]) for stage in ("mix_scores", "audit_row")}
-        of_model = ("train_model", "quantize_model", "pack_artifact", "score_targets")
-        specs |= {stage: self.sha256(stage, model) for stage in of_model}
+        specs |= {stage: self.sha256(stage, model) for stage in MODEL_STAGES}
         if "claim" in row:
             specs["prove_row"] = self.sha256("prove_row", row["name"])
-        specs["count_ngrams"] = None if cache == "none" else self.sha256("count_ngrams", cache)
+        for stage in ("count_ngrams", "audit_cache"):
+            specs[stage] = None if cache == "none" else self.sha256(stage, cache)
         return {key: row[key] for key in ("name", "model", "cache", "gate")} | {"specs": specs}

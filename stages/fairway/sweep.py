@@ -37,12 +37,6 @@ class Text:
         return math.fsum(nats) / math.log(2) / self.bytes
 
 
-def sample_targets(targets: int, count: int, seed: int) -> np.ndarray:
-    """`count` different targets in order, or all if there are no more; int64."""
-    chosen = np.random.default_rng(seed).choice(targets, min(count, targets), replace=False)
-    return np.sort(chosen) + 1
-
-
 def exact_counterpart(cache: CacheSettings) -> CacheSettings:
     """The same cache without collisions."""
     return replace(cache, kind="exact", buckets=None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fairway.audit import Samples, Shards
+from fairway.evidence import CacheEvidence, ModelEvidence, RowEvidence
 from fairway.stage import StageError
 from fairway.sums import Sums
 
@@ -18,7 +18,7 @@ STANDARD_ERRORS = 4.0  # by which a null stream may be cheaper than its floor by
 Check = dict[str, Any]
 
 
-def normalised(samples: Sequence[Samples]) -> Check:
+def normalised(samples: Sequence[RowEvidence]) -> Check:
     """Total mass over the samples of all seeds."""
     mass = np.concatenate([of_seed.mass for of_seed in samples])
     deviation = float(np.abs(mass - 1).max())
@@ -32,13 +32,16 @@ def normalised(samples: Sequence[Samples]) -> Check:
     }
 
 
-def causal(targets: Sequence[int], broken: Sequence[list[str]]) -> Check:
-    """broken: for every changed target, the parts that let the change reach the past."""
-    parts = sorted({part for found in broken for part in found})
-    return {"ok": not parts, "targets": [int(target) for target in targets], "broken": parts}
+def causal(
+    rows: Sequence[RowEvidence], models: Sequence[ModelEvidence], cache: CacheEvidence | None
+) -> Check:
+    """Whether the past stays the same when a target and all after it are changed, part by part."""
+    parts = {"scoring": models, "counting": [cache] if cache else [], "mixing": rows}
+    broken = [part for part, found in parts.items() if not all(e.stays.all() for e in found)]
+    return {"ok": not broken, "targets": rows[0].changed.tolist(), "broken": broken}
 
 
-def score_before_update(samples: Sequence[Samples]) -> Check:
+def score_before_update(samples: Sequence[RowEvidence]) -> Check:
     """Scores come from what was known before the token, and looking changes nothing."""
     difference = max(float(of_seed.difference.max()) for of_seed in samples)
     model = max(float(of_seed.of_model.mean()) for of_seed in samples)
@@ -49,24 +52,23 @@ def score_before_update(samples: Sequence[Samples]) -> Check:
         "max_difference_nats": difference,
         "mean_model_difference_nats": model,
         "states_kept": kept,
+        "states_checked": sum(len(of_seed.kept) for of_seed in samples),
         "counts_agree": same,
     }
 
 
-def covers(sums: Sums, shards: Shards, targets: int, size: int) -> bool:
-    """Whether sums, scores and counts hold targets 1 … `targets` once each, of `size` bytes."""
-    spans = [
-        [(part.first_target, part.targets) for part in sums.sums],
-        [(part.first_target, len(part.nll)) for part in shards.scores],
-        [(part.first_target, part.targets) for part in shards.counts if part is not None],
-    ]
-    used = [of_kind for of_kind in spans if of_kind]
-    return sums.bytes == size and all(_covers(of_kind, targets) for of_kind in used)
+def once_each(sums: Sequence[Sums], targets: int, size: int) -> Check:
+    """Whether every seed's ranks hold targets 1 … `targets` once each, of `size` bytes in all.
+
+    A rank's span is that of its score shard, and mixing requires the same of its counts.
+    """
+    covered = all(of_seed.bytes == size and _covers(of_seed, targets) for of_seed in sums)
+    return {"ok": covered, "targets": targets, "bytes": size}
 
 
-def _covers(spans: Sequence[tuple[int, int]], targets: int) -> bool:
-    firsts = [first for first, _ in spans]
-    stops = [first + count for first, count in spans]
+def _covers(sums: Sums, targets: int) -> bool:
+    firsts = [part.first_target for part in sums.sums]
+    stops = [part.first_target + part.targets for part in sums.sums]
     return firsts == [1, *stops[:-1]] and stops[-1] == targets + 1
 
 

@@ -69,6 +69,11 @@ class WindowPlan:
             raise StageError(f"ranks: {ranks}; the validation text has only {len(self)} windows")
         return range(len(self) * rank // ranks, len(self) * (rank + 1) // ranks)
 
+    def rank_of(self, target: int, ranks: int) -> int:
+        """The rank, of `ranks`, that scores a target."""
+        window = self.window_of(target)
+        return next(r for r in range(ranks) if window in self.rank_windows(r, ranks))
+
     def rank_targets(self, rank: int, ranks: int) -> tuple[int, int]:
         """First and last target (inclusive) that a rank scores."""
         windows = self.rank_windows(rank, ranks)

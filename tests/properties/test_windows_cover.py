@@ -40,5 +40,6 @@ def test_ranks_are_contiguous_and_near_equal(plan, ranks):
     for rank in range(ranks):
         first, stop = plan.rank_targets(rank, ranks)
         assert first == last + 1 and stop >= first
+        assert plan.rank_of(first, ranks) == plan.rank_of(stop, ranks) == rank
         last = stop
     assert last == plan.targets

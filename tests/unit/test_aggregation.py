@@ -18,7 +18,8 @@ from fairway.stage import StageError
 
 LIMITS = {"artifact_bytes": 16_000_000, "train_seconds": 600, "eval_seconds": 600}
 STAGES = ("mix_scores", "audit_row", "train_model", "quantize_model", "pack_artifact")
-SPECS = {stage: stage[:4] for stage in (*STAGES, "score_targets", "count_ngrams")}
+OTHERS = ("score_targets", "count_ngrams", "audit_model", "audit_cache")
+SPECS = {stage: f"{stage[:4]}{stage[-5:]}" for stage in (*STAGES, *OTHERS)}
 
 
 def write(path: Path, value: object) -> None:
@@ -28,7 +29,8 @@ def write(path: Path, value: object) -> None:
 
 def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]]) -> dict:
     """Files of one row whose ranks have 1,000 bytes each; returns its entry in the settings."""
-    specs = SPECS | ({"count_ngrams": None} if cache == "none" else {})
+    none = {"count_ngrams": None, "audit_cache": None}
+    specs = SPECS | (none if cache == "none" else {})
     for seed, parts in nats.items():
         folder = results / "models" / "tiny" / f"seed{seed}"
         of_model = {stage: SPECS[stage] for stage in STAGES[2:]}
@@ -59,6 +61,8 @@ def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]])
     write(results / "counts" / "c7" / "stats.json", {"seconds": 7.0})
     audit = {
         "spec": SPECS["audit_row"],
+        "model_spec": SPECS["audit_model"],
+        "cache_spec": specs["audit_cache"],
         "is_code_length": cache == "none",
         "checks": {"normalised": {"mean_z": 1.0 if cache == "none" else 400.0}},
         "seeds": {str(seed): {"bpb_normalized": 3.0 + seed} for seed in nats},
@@ -115,6 +119,8 @@ def test_single_seed_has_no_std(tmp_path, settings):
         ("rows/z_neural/seed2.json", "scores_spec"),
         ("rows/z_neural/seed2.json", "artifact_sha256"),
         ("rows/a_cached/audit.json", "spec"),
+        ("rows/a_cached/audit.json", "model_spec"),
+        ("rows/a_cached/audit.json", "cache_spec"),
     ],
 )
 def test_stale_file_is_refused(tmp_path, settings, file, key):

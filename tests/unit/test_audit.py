@@ -1,24 +1,37 @@
 """Every check of the audit holds for sound code and fails for the code it is meant to catch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from fairway import audit, caches, verdict
-from fairway.audit import RowCode, Shards
-from fairway.caches import CacheSettings
+from fairway import audit, verdict
+from fairway.caches import CacheSettings, count_targets, distributions_at
 from fairway.counts import MatchCounts
-from fairway.row_gate import BayesRow, MatchRow, row_gate
+from fairway.evidence import (
+    AuditTargets,
+    CacheEvidence,
+    ModelEvidence,
+    RowEvidence,
+    audit_targets,
+    sample_targets,
+)
+from fairway.mixing import row_mixer
+from fairway.row_gate import BayesRow, MatchRow, RowGate, row_gate
 from fairway.scores import Scores
 from fairway.stage import StageError
 from fairway.sums import RankSum, Sums
 from fairway.windows import WindowPlan
+from fairway.witness import STATE_CHECKS, Witness
 from tiny_mixing import CACHE, VOCABULARY, text
 
 TARGETS, RANKS = 240, 3
 PLAN = WindowPlan(TARGETS, 16, 8)
 TOKENS = text(TARGETS)
+WANTED = AuditTargets(
+    sample_targets(TARGETS, 60, np.random.default_rng(0)), np.array([5, 16, 17, 100, 163, TARGETS])
+)
 ADAPTIVE = {"kind": "order_adaptive", "threshold_low_order": 1.5, "threshold_high_order": 0.5}
 HASHED = {"kind": "hashed", "max_order": 4, "min_order": 2, "buckets": 8, "output": "match"}
 MATCH = {"kind": "exact", "max_order": 4, "min_order": 2, "output": "match"}
@@ -30,19 +43,25 @@ ROWS = {
 }
 
 
+@dataclass(frozen=True)
+class RowCode:
+    """The parts of a row, so that a broken one can be put in the place of a sound one."""
+
+    gate: RowGate
+    cache: CacheSettings | None
+    count: Callable | None
+
+
 def code_of(gate: dict | None, cache: dict | None) -> RowCode:
     if cache is None:
-        return RowCode(PLAN, VOCABULARY, row_gate(gate, cache), None, None)
+        return RowCode(row_gate(gate, cache), None, None)
     settings = CacheSettings.from_settings(cache)
 
     def count(tokens, first, last):
         plan = replace(PLAN, targets=len(tokens) - 1)
-        return caches.count_targets(tokens, plan, first, last, settings)
+        return count_targets(tokens, plan, first, last, settings)
 
-    def count_all(tokens, targets):
-        return caches.distributions_at(tokens, PLAN, targets, settings, VOCABULARY, RANKS)
-
-    return RowCode(PLAN, VOCABULARY, row_gate(gate, cache), count, count_all)
+    return RowCode(row_gate(gate, cache), settings, count)
 
 
 def score(tokens, windows):
@@ -60,56 +79,98 @@ def distributions(tokens, targets):
     return table[before[targets] * VOCABULARY + before[targets - 1]]
 
 
-def shards_of(code: RowCode, score=score) -> Shards:
-    scores, counts = [], []
-    nll, entropy = score(TOKENS, range(len(PLAN)))
-    for rank in range(RANKS):
-        first, last = PLAN.rank_targets(rank, RANKS)
-        part = slice(first - 1, last)
-        scores.append(Scores(first, nll[part], entropy[part], "artifact", "spec"))
-        counts.append(code.count(TOKENS, first, last) if code.count else None)
-    return Shards(scores, counts)
+def model_evidence(score=score) -> ModelEvidence:
+    generator, stays = np.random.default_rng(4), []
+    for target in WANTED.changed.tolist():
+        changed = audit.changed_tail(TOKENS, target, VOCABULARY, generator)
+        stays.append(audit.scores_stay(PLAN, score, TOKENS, changed, target))
+    known = distributions(TOKENS, WANTED.sampled)
+    return ModelEvidence(*WANTED, np.array(stays), "model", known, "artifact")
 
 
-def samples(code: RowCode, shards: Shards | None = None) -> audit.Samples:
-    targets = audit.sample_targets(TARGETS, 60, np.random.default_rng(0))
-    found = code.count_all(TOKENS, targets) if code.count_all else None
-    model = distributions(TOKENS, targets)
-    return audit.sample_row(code, TOKENS, shards or shards_of(code), targets, model, found)
+def cache_evidence(code: RowCode) -> CacheEvidence | None:
+    if code.cache is None:
+        return None
+    generator, stays = np.random.default_rng(4), []
+    for target in WANTED.changed.tolist():
+        changed = audit.changed_tail(TOKENS, target, VOCABULARY, generator)
+        first, last = PLAN.rank_targets(PLAN.rank_of(target, RANKS), RANKS)
+        counts = code.count(TOKENS, first, last), code.count(changed, first, last)
+        stays.append(audit.counts_stay(*counts, target))
+    found = distributions_at(TOKENS, PLAN, WANTED.sampled, code.cache, VOCABULARY, RANKS)
+    return CacheEvidence.of(found, WANTED, stays, "cache")
 
 
-def broken_parts(code: RowCode, score=score) -> set[str]:
-    generator, shards = np.random.default_rng(4), shards_of(code, score)
-    found = set()
-    for target in (5, 16, 17, 100, 163, TARGETS):
-        found.update(audit.causes_before(code, score, TOKENS, shards, target, generator))
-    return found
+def scores_of(nll: np.ndarray, entropy: np.ndarray) -> list[Scores]:
+    parts = [PLAN.rank_targets(rank, RANKS) for rank in range(RANKS)]
+    return [
+        Scores(first, nll[first - 1 : last], entropy[first - 1 : last], "artifact", "spec")
+        for first, last in parts
+    ]
+
+
+def row_evidence(code: RowCode, nll: np.ndarray | None = None) -> RowEvidence:
+    """Mix the row, watched; nll: in place of the model's."""
+    model, entropy = score(TOKENS, range(len(PLAN)))
+    scores = scores_of(model if nll is None else nll, entropy)
+    witness = Witness(code.gate, model_evidence(), cache_evidence(code), np.random.default_rng(6))
+    mixer = row_mixer(witness, TOKENS)
+    for part in scores:
+        last = part.first_target + len(part.nll) - 1
+        counts = code.count(TOKENS, part.first_target, last) if code.count else None
+        for _ in mixer(part, counts):
+            pass
+    return witness.evidence("artifact", "spec")
+
+
+def broken_parts(code: RowCode, score=score) -> list[str]:
+    found = [row_evidence(code)], [model_evidence(score)], cache_evidence(code)
+    return verdict.causal(*found)["broken"]
 
 
 def null_check(code: RowCode) -> dict:
     tokens = np.random.default_rng(8).integers(0, VOCABULARY, 3001).astype(np.uint16)
-    return verdict.null_stream(audit.null_stream_nats(code, code.count, tokens), VOCABULARY)
+
+    def count():
+        return code.count(tokens, 1, 3000) if code.count else None
+
+    nats = audit.null_stream_nats(code.gate, count, tokens, VOCABULARY)
+    return verdict.null_stream(nats, VOCABULARY)
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_sound_rows_pass(row):
     code = code_of(*ROWS[row])
-    found = [samples(code)]
-    assert verdict.normalised(found)["ok"]
-    assert verdict.score_before_update(found)["ok"]
-    assert broken_parts(code) == set()
+    found = row_evidence(code)
+    assert verdict.normalised([found])["ok"]
+    before_update = verdict.score_before_update([found])
+    assert before_update["ok"] and before_update["states_checked"] == STATE_CHECKS
+    assert broken_parts(code) == []
     assert null_check(code)["ok"]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_watched_gate_gives_the_same_nats(row):
+    code = code_of(*ROWS[row])
+    whole = Scores(1, *score(TOKENS, range(len(PLAN))), "artifact", "spec")
+    counts = code.count(TOKENS, 1, TARGETS) if code.count else None
+    witness = Witness(code.gate, model_evidence(), cache_evidence(code), np.random.default_rng(6))
+    watched, plain = (
+        np.concatenate(list(row_mixer(gate, TOKENS)(whole, counts)))
+        for gate in (witness, code.gate)
+    )
+    assert np.array_equal(watched, plain)
 
 
 def test_hashed_counts_have_mass_to_spare_and_seem_to_compress_noise():
     code = code_of(ADAPTIVE, HASHED)
-    found = verdict.normalised([samples(code)])
+    found = verdict.normalised([row_evidence(code)])
     assert not found["ok"]
     assert found["mean_z"] > 1.1
     null = null_check(code)
     assert not null["ok"]
     assert null["bits_per_token"] < null["floor_bits"] - 0.1
-    assert broken_parts(code) == set()
+    assert broken_parts(code) == []
 
 
 class PeekingGate(MatchRow):
@@ -149,26 +210,26 @@ class TouchedGate(BayesRow):
 def test_a_gate_that_peeks_is_caught():
     code = code_of(*ROWS["match"])
     code = replace(code, gate=PeekingGate(code.gate.gate))
-    assert not verdict.score_before_update([samples(code)])["ok"]
+    assert not verdict.score_before_update([row_evidence(code)])["ok"]
 
 
 def test_a_gate_that_sees_the_future_is_caught():
     code = code_of(*ROWS["match"])
     code = replace(code, gate=WholeTextGate(code.gate.gate))
-    assert broken_parts(code) == {"mixing"}
+    assert broken_parts(code) == ["mixing"]
 
 
 def test_a_gate_that_learns_before_scoring_is_caught():
     code = code_of(*ROWS["bayes"])
     code = replace(code, gate=EagerGate(code.gate.gate))
-    assert not verdict.score_before_update([samples(code)])["ok"]
+    assert not verdict.score_before_update([row_evidence(code)])["ok"]
     assert "mixing" in broken_parts(code)
 
 
 def test_a_gate_that_changes_when_looked_at_is_caught():
     code = code_of(*ROWS["bayes"])
     code = replace(code, gate=TouchedGate(code.gate.gate))
-    found = verdict.score_before_update([samples(code)])
+    found = verdict.score_before_update([row_evidence(code)])
     assert not found["ok"]
     assert not found["states_kept"]
 
@@ -182,7 +243,7 @@ def test_a_cache_that_counts_before_it_is_asked_is_caught():
         return replace(found, hits=found.hits + np.uint32(1), total=found.total + np.uint32(1))
 
     code = replace(sound, count=count)
-    assert not verdict.score_before_update([samples(code)])["ok"]
+    assert not verdict.score_before_update([row_evidence(code)])["ok"]
 
 
 def test_a_cache_that_sees_the_future_is_caught():
@@ -203,22 +264,33 @@ def test_a_model_that_sees_the_future_is_caught():
         nll, entropy = score(tokens, windows)
         return nll, np.append(entropy[1:], entropy[0])
 
-    assert broken_parts(code_of(None, None), seer) == {"scoring"}
+    assert broken_parts(code_of(None, None), seer) == ["scoring"]
 
 
 def test_scores_of_another_model_are_caught():
-    code = code_of(None, None)
-    stored = shards_of(code)
-    other = [replace(part, nll=part.nll[::-1].copy()) for part in stored.scores]
-    found = verdict.score_before_update([samples(code, Shards(other, stored.counts))])
+    nll, _ = score(TOKENS, range(len(PLAN)))
+    found = verdict.score_before_update([row_evidence(code_of(None, None), nll[::-1].copy())])
     assert not found["ok"]
     assert found["mean_model_difference_nats"] > verdict.MODEL_DIFFERENCE
 
 
-@dataclass(frozen=True)
-class Span:
-    first_target: int
-    targets: int
+def test_evidence_of_another_artifact_is_refused():
+    witness = Witness(code_of(None, None).gate, model_evidence(), None, np.random.default_rng(6))
+    with pytest.raises(StageError, match="of artifact artifact…; the scores are of other"):
+        witness.evidence("other", "spec")
+
+
+@pytest.mark.parametrize(
+    "evidence", [model_evidence(), cache_evidence(code_of(*ROWS["bayes"]))], ids=["model", "cache"]
+)
+def test_evidence_comes_back_from_its_file_and_only_for_its_targets(evidence, tmp_path):
+    evidence.save(tmp_path / "audit.npz")
+    found = type(evidence).load(tmp_path / "audit.npz", WANTED)
+    for name, value in vars(evidence).items():
+        assert np.array_equal(getattr(found, name), value), name
+    other = WANTED._replace(changed=WANTED.changed + 1)
+    with pytest.raises(StageError, match=r"audit\.npz: changed are not those of this audit"):
+        type(evidence).load(tmp_path / "audit.npz", other)
 
 
 @pytest.mark.parametrize(
@@ -234,12 +306,10 @@ class Span:
     ids=["gap", "overlap", "end missing", "start missing", "order", "too long"],
 )
 def test_targets_missing_or_twice_are_caught(spans):
-    shards = shards_of(code_of(*ROWS["match"]))
-    assert verdict.covers(sums_of([(1, 100), (101, 140)]), shards, TARGETS, 2 * TARGETS)
-    assert not verdict.covers(sums_of(spans), shards, TARGETS, 2 * TARGETS)
-    counts = replace(shards, counts=[Span(*span) for span in spans])
-    assert not verdict.covers(sums_of([(1, TARGETS)]), counts, TARGETS, 2 * TARGETS)
-    assert not verdict.covers(sums_of([(1, TARGETS)]), shards, TARGETS, 2 * TARGETS + 1)
+    sound = sums_of([(1, 100), (101, 140)])
+    assert verdict.once_each([sound, sound], TARGETS, 2 * TARGETS)["ok"]
+    assert not verdict.once_each([sound, sums_of(spans)], TARGETS, 2 * TARGETS)["ok"]
+    assert not verdict.once_each([sound], TARGETS, 2 * TARGETS + 1)["ok"]
 
 
 def sums_of(spans: list[tuple[int, int]]) -> Sums:
@@ -269,9 +339,17 @@ def test_a_claim_that_fails_names_the_check_and_its_figure():
 
 def test_few_targets_are_all_sampled():
     generator = np.random.default_rng(0)
-    assert audit.sample_targets(5, 9, generator).tolist() == [1, 2, 3, 4, 5]
-    found = audit.sample_targets(1000, 50, generator)
+    assert sample_targets(5, 9, generator).tolist() == [1, 2, 3, 4, 5]
+    found = sample_targets(1000, 50, generator)
     assert len(set(found.tolist())) == 50
     assert found.min() >= 1
     assert found.max() <= 1000
     assert (np.diff(found) > 0).all()
+
+
+def test_every_stage_looks_at_the_same_targets():
+    settings = {"mass_targets": 50, "causality_targets": 3, "seed": 2}
+    one, other = audit_targets(settings, 1000), audit_targets(settings, 1000)
+    for name in AuditTargets._fields:
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+    assert (len(one.sampled), len(one.changed)) == (50, 3)

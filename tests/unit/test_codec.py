@@ -14,6 +14,7 @@ from fairway.counts import MatchCounts
 from fairway.mixing import RankShard, row_mixer
 from fairway.prediction import RowPredictor
 from fairway.proof import OVERHEAD_BITS, claimed_bits, overhead_fraction
+from fairway.row_gate import row_gate
 from fairway.scores import Scores
 from fairway.scoring import distributions_at, score_windows
 from fairway.stage import StageError
@@ -43,7 +44,7 @@ def claimed(settings: dict, tokens: np.ndarray, targets: int) -> float:
         counts = count_targets(tokens, PLAN, 1, PLAN.targets, cache)
         assert not isinstance(counts, MatchCounts) or (counts.order > 0).mean() > 0.3
     shard = RankShard("rank0", Scores(1, nll, entropy, "artifact", "spec"), counts)
-    mixer = row_mixer(settings["gate"], settings["cache_settings"], tokens)
+    mixer = row_mixer(row_gate(settings["gate"], settings["cache_settings"]), tokens)
     return claimed_bits(mixer, [shard], targets)
 
 

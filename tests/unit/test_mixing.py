@@ -7,6 +7,7 @@ import pytest
 
 from fairway.counts import MatchCounts
 from fairway.mixing import RankShard, mix_row, row_mixer
+from fairway.row_gate import row_gate
 from fairway.scores import Scores
 from fairway.stage import StageError
 
@@ -36,7 +37,7 @@ def shards(cuts: list[int], with_counts: bool = False) -> list[RankShard]:
 
 
 def mixed(parts: list[RankShard], gate=None, cache=None):
-    return mix_row(row_mixer(gate, cache, TOKENS), parts, BYTES, "row", 1337, "mix")
+    return mix_row(row_mixer(row_gate(gate, cache), TOKENS), parts, BYTES, "row", 1337, "mix")
 
 
 def test_neural_row_adds_the_models_nats():
@@ -104,4 +105,4 @@ def test_counts_must_cover_the_targets_of_the_scores():
 @pytest.mark.parametrize(("gate", "cache"), [(GATE, None), (None, EXACT)])
 def test_a_gate_needs_a_cache_and_a_cache_a_gate(gate, cache):
     with pytest.raises(StageError, match="expected both or neither"):
-        row_mixer(gate, cache, TOKENS)
+        row_gate(gate, cache)

@@ -1,4 +1,4 @@
-"""mix_scores and audit_row from files to files: ranks, claims and one-line errors."""
+"""Mixing and the audits from files to files: ranks, claims and one-line errors."""
 
 import json
 import sys
@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import audit_cache
+import audit_model
 import audit_row
 import mix_scores
 from corpus_samples import VOCABULARY
@@ -36,6 +38,7 @@ ROWS = {
     "exact": ("exact", {"kind": "fixed", "alpha": 0.4}),
     "bayes": ("orders", {"kind": "empirical_bayes"}),
 }
+SCORING = {"device": "cpu", "threads": 1, "batch_windows": 16, "precision": "float32"}
 AUDIT = {"mass_targets": 20, "causality_targets": 2, "null_tokens": 2000, "seed": 1}
 
 
@@ -83,34 +86,50 @@ class Workplace:
         cache, gate = ROWS[row]
         cache_settings = DEFAULTS | CACHES[cache] if cache else None
         values = {"row": row, "gate": gate, "cache_settings": cache_settings, "ranks": ranks}
-        spec = self.folder / "spec.json"
-        content = {"code": "test", "settings": {**values, "windows": WINDOWS, **settings}}
-        spec.write_text(json.dumps(content))
-        common = ["--spec", str(spec)]
-        for flag, name in (
-            ("--manifest", "manifest.json"),
-            ("--val", "val.bin"),
-            ("--val-bytes", "val_bytes.npy"),
-        ):
-            common += [flag, str(self.folder / name)]
+        spec = self.folder / f"{stage.__name__}.spec.json"
+        settings = {**values, "windows": WINDOWS, "audit": AUDIT, **settings}
+        spec.write_text(json.dumps({"code": "test", "settings": settings}))
+        common = ["--spec", str(spec), "--manifest", str(self.folder / "manifest.json")]
+        if stage is not audit_row:
+            common += ["--val", str(self.folder / "val.bin")]
         sys.argv = [stage.__name__, *common, *flags]
         stage.main()
 
-    def mix(self, row: str, ranks: int) -> tuple[Sums, list[str]]:
-        """Mix a row; its sums and the flags that name its shards."""
-        scores, counts = self.shards(ROWS[row][0], ranks)
-        flags = ["--scores", *scores, "--counts", *counts]
-        output = self.folder / f"{row}{ranks}.json"
-        self.run(mix_scores, row, ranks, [*flags, "--seed", "7", "--sums", str(output)])
-        return Sums.load(output), flags
+    def audited(self, row: str, ranks: int, counts: list[str]) -> tuple[str, list[str]]:
+        """Audit the row's model and cache; their evidence, a list without one if it has none."""
+        model, cache = str(self.folder / "model.npz"), str(self.folder / "cache.npz")
+        flags = ["--artifact", str(self.artifact), "--evidence", model]
+        self.run(audit_model, row, ranks, flags, **SCORING)
+        if not counts:
+            return model, []
+        self.run(audit_cache, row, ranks, ["--counts", *counts, "--evidence", cache])
+        return model, [cache]
 
-    def audit(self, row: str, claim: str | None = None) -> dict:
-        """Mix and audit a row with three ranks."""
-        _, flags = self.mix(row, 3)
-        output = self.folder / f"{row}.audit.json"
-        flags += ["--sums", str(self.folder / f"{row}3.json"), "--artifacts", str(self.artifact)]
-        flags += ["--audit", str(output)]
-        self.run(audit_row, row, 3, flags, audit=AUDIT, claim=claim)
+    def mixing_flags(self, row: str, ranks: int) -> list[str]:
+        """The flags that name what a row is mixed from and to."""
+        scores, counts = self.shards(ROWS[row][0], ranks)
+        model, cache = self.audited(row, ranks, counts)
+        flags = ["--scores", *scores, "--counts", *counts, "--seed", "7"]
+        flags += ["--val-bytes", str(self.folder / "val_bytes.npy")]
+        flags += ["--model-audit", model, "--cache-audit", *cache]
+        flags += ["--evidence", str(self.folder / "row.npz")]
+        return [*flags, "--sums", str(self.folder / "sums.json")]
+
+    def mix(self, row: str, ranks: int) -> Sums:
+        """Mix a row; its sums."""
+        self.run(mix_scores, row, ranks, self.mixing_flags(row, ranks))
+        return Sums.load(self.folder / "sums.json")
+
+    def audit(self, row: str, claim: str | None = None, mixed: bool = False) -> dict:
+        """Mix (unless that was done) and audit a row with three ranks."""
+        if not mixed:
+            self.mix(row, 3)
+        output = self.folder / "audit.json"
+        cache = [str(self.folder / "cache.npz")] if ROWS[row][0] else []
+        flags = ["--models", str(self.folder / "model.npz"), "--cache", *cache]
+        flags += ["--sums", str(self.folder / "sums.json")]
+        flags += ["--evidence", str(self.folder / "row.npz"), "--audit", str(output)]
+        self.run(audit_row, row, 3, flags, claim=claim)
         return read_json(output)
 
 
@@ -122,7 +141,7 @@ def workplace(tmp_path, monkeypatch) -> Workplace:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_the_score_does_not_depend_on_the_number_of_ranks(workplace, row):
-    one, three = (workplace.mix(row, ranks)[0] for ranks in (1, 3))
+    one, three = (workplace.mix(row, ranks) for ranks in (1, 3))
     assert three.nats == pytest.approx(one.nats, rel=1e-14)
     assert [part.rank for part in three.sums] == [0, 1, 2]
     assert (three.targets, three.bytes, three.seed) == (TARGETS, 2 * TARGETS, 7)
@@ -133,7 +152,7 @@ def test_the_score_does_not_depend_on_the_number_of_ranks(workplace, row):
 def test_rows_over_exact_counts_are_code_lengths(workplace, row):
     found = workplace.audit(row, claim="code_length")
     assert found["is_code_length"]
-    assert found["seeds"]["7"]["bpb"] == pytest.approx(workplace.mix(row, 3)[0].bits_per_byte)
+    assert found["seeds"]["7"]["bpb"] == pytest.approx(workplace.mix(row, 3).bits_per_byte)
     assert found["checks"]["normalised"]["targets_sampled"] == AUDIT["mass_targets"]
 
 
@@ -147,25 +166,40 @@ def test_a_hashed_row_is_reported_but_must_not_claim(workplace):
 
 
 def test_shards_that_do_not_fit_are_refused(workplace):
+    flags = workplace.mixing_flags("exact", 3)
     scores, counts = workplace.shards("exact", 3)
-    output = workplace.folder / "sums.json"
-    rest = ["--seed", "7", "--sums", str(output)]
-    for flags, message in (
+    rest = flags[flags.index("--seed") :]
+    for given, message in (
         (["--scores", *scores[:2], "--counts", *counts], "--scores: 2 files; row exact takes 3"),
         (["--scores", *scores], "--counts: 0 files; row exact takes 3"),
         (["--scores", *scores[::-1], "--counts", *counts], "expected to go on from target 1"),
         (["--scores", *scores, "--counts", *counts[::-1]], "expected the same targets"),
     ):
         with pytest.raises(StageError, match=message):
-            workplace.run(mix_scores, "exact", 3, [*flags, *rest])
-    assert not output.exists()
+            workplace.run(mix_scores, "exact", 3, [*given, *rest])
+    assert not (workplace.folder / "sums.json").exists()
 
 
-def test_an_artifact_of_another_model_is_refused(workplace):
-    workplace.mix("neural", 3)
+def test_evidence_of_another_model_is_refused(workplace):
+    flags = workplace.mixing_flags("neural", 3)
     write_artifact(workplace.artifact, "1" * 64, seed=5)
-    scores = [str(workplace.folder / f"scores3_{rank}.npz") for rank in range(3)]
-    flags = ["--sums", str(workplace.folder / "neural3.json"), "--scores", *scores]
-    flags += ["--artifacts", str(workplace.artifact), "--audit", str(workplace.folder / "a.json")]
-    with pytest.raises(StageError, match=r"artifact\.bin: artifact .*the sums of seed 7 are of"):
-        workplace.run(audit_row, "neural", 3, flags, audit=AUDIT, claim=None)
+    workplace.audited("neural", 3, [])
+    with pytest.raises(StageError, match=r"model's evidence: of artifact .*the scores are of"):
+        workplace.run(mix_scores, "neural", 3, flags)
+    assert not (workplace.folder / "sums.json").exists()
+
+
+def test_evidence_that_was_made_anew_since_the_mixing_is_refused(workplace):
+    workplace.mix("exact", 3)
+    workplace.run(audit_model, "exact", 3, [
+        "--artifact", str(workplace.artifact), "--evidence", str(workplace.folder / "model.npz"),
+    ], **SCORING | {"batch_windows": 8})  # fmt: skip
+    with pytest.raises(StageError, match="evidence of seed 7: audit of the model"):
+        workplace.audit("exact", mixed=True)
+
+
+def test_scores_that_are_not_the_models_fail_the_audit(workplace):
+    nll, entropy = workplace.scores
+    workplace.scores = nll * np.float32(0.5), entropy
+    with pytest.raises(StageError, match="row neural: claims code_length but fails `score_before"):
+        workplace.audit("neural", claim="code_length")

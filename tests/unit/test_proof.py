@@ -8,6 +8,7 @@ from fairway.byte_accounting import ByteTable
 from fairway.exact_text import ExactText
 from fairway.mixing import RankShard, row_mixer
 from fairway.proof import check_decoded, claimed_bits, proven_targets, reference_text
+from fairway.row_gate import row_gate
 from fairway.scores import Scores
 from fairway.stage import StageError
 from fairway.tokenizer import encode_documents
@@ -62,7 +63,7 @@ def test_claimed_bits_are_of_exactly_these_targets():
         RankShard(f"rank{i}", Scores(1 + 2 * i, part, part, "artifact", "spec"))
         for i, part in enumerate((nll[:2], nll[2:]))
     ]
-    mixer = row_mixer(None, None, np.zeros(5, np.uint16))
+    mixer = row_mixer(row_gate(None, None), np.zeros(5, np.uint16))
     assert claimed_bits(mixer, shards, 3) == pytest.approx(1 + 2 + 3)
     with pytest.raises(StageError, match="scores: 4 targets; expected at least 5"):
         claimed_bits(mixer, shards, 5)

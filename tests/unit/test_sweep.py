@@ -7,14 +7,9 @@ import pandas as pd
 import pytest
 
 from fairway.caches import CacheSettings, count_targets, distributions_at
+from fairway.evidence import sample_targets
 from fairway.gates import match_gate
-from fairway.sweep import (
-    Text,
-    exact_counterpart,
-    mass_at,
-    sample_targets,
-    sweep_line,
-)
+from fairway.sweep import Text, exact_counterpart, mass_at, sweep_line
 from fairway.sweep_figure import sweep_figure
 from fairway.windows import WindowPlan
 
@@ -40,7 +35,7 @@ def test_mass_is_that_of_all_orders_at_once(cache):
     text = random_text(1500, vocabulary=24)
     counts = count_targets(text.tokens, text.plan, 1, 1500, cache)
     assert len(np.unique(counts.order)) > 3
-    targets = sample_targets(1500, 60, seed=1)
+    targets = sample_targets(1500, 60, np.random.default_rng(1))
     mass = mass_at(text, cache, GATE, counts, targets)
     found = distributions_at(text.tokens, text.plan, targets, cache, text.vocabulary)
     model = np.full(text.vocabulary, 1 / text.vocabulary)
@@ -59,7 +54,7 @@ def test_random_tokens_look_compressible_until_they_are_normalised():
     cache = replace(CACHE, max_order=7, buckets=1024)
     exact = count_targets(text.tokens, text.plan, 1, 15_155, exact_counterpart(cache))
     gate = match_gate({"kind": "entropy", "threshold": 4.0}, 7, hashed=True)
-    targets = sample_targets(15_155, 200, seed=1)
+    targets = sample_targets(15_155, 200, np.random.default_rng(1))
     line = sweep_line(text, cache, gate, targets, exact, silent)
     assert line["load"] == pytest.approx(14.8, abs=0.01)
     assert line["bpb_neural"] == pytest.approx(5.0)  # 10 bits in two bytes
@@ -74,7 +69,7 @@ def test_random_tokens_look_compressible_until_they_are_normalised():
 def test_large_tables_give_the_exact_score():
     text = random_text(3000, vocabulary=16)
     exact = count_targets(text.tokens, text.plan, 1, 3000, exact_counterpart(CACHE))
-    targets = sample_targets(3000, 20, seed=1)
+    targets = sample_targets(3000, 20, np.random.default_rng(1))
     small, large = (
         sweep_line(text, replace(CACHE, buckets=size), GATE, targets, exact, silent)
         for size in (1 << 8, 1 << 22)
@@ -83,13 +78,6 @@ def test_large_tables_give_the_exact_score():
     assert large["bpb_reported"] == pytest.approx(large["bpb_exact"], abs=0.02)
     assert small["bpb_reported"] < large["bpb_reported"] - 1
     assert small["z_mean"] > 2 > large["z_mean"]
-
-
-def test_sampled_targets():
-    chosen = sample_targets(50, 20, seed=3)
-    assert len(set(chosen.tolist())) == 20 and (np.diff(chosen) > 0).all()
-    assert chosen.min() >= 1 and chosen.max() <= 50
-    assert sample_targets(5, 20, seed=3).tolist() == [1, 2, 3, 4, 5]
 
 
 def test_figure_is_small_and_deterministic():

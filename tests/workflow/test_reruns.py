@@ -17,6 +17,7 @@ MODEL_JOBS = {
     "quantize_model": SEEDS,
     "pack_artifact": SEEDS,
     "score_targets": SEEDS * RANKS,
+    "audit_model": SEEDS,
 }
 
 
@@ -43,7 +44,7 @@ def test_a_gates_number(smoke):
 
 def test_a_caches_buckets(smoke):
     override = {"caches": {"hashed15": {"buckets": 4096}}}
-    expected = {"count_ngrams": 1} | row_jobs(rows_with("cache", "hashed15"))
+    expected = {"count_ngrams": 1, "audit_cache": 1} | row_jobs(rows_with("cache", "hashed15"))
     assert smoke.planned(override) == expected
 
 
@@ -76,6 +77,17 @@ def test_the_windows_change_everything_that_scores(smoke):
     assert planned["score_targets"] == SEEDS * RANKS and planned["count_ngrams"] == len(CACHES)
 
 
+def test_other_targets_for_the_audit_train_and_score_nothing(smoke):
+    expected = {"audit_model": SEEDS, "audit_cache": len(CACHES)} | row_jobs(ROWS)
+    expected.pop("prove_row")
+    assert smoke.planned({"audit": {"mass_targets": 16}}) == expected
+
+
+def test_a_longer_null_stream_audits_again_and_nothing_else(smoke):
+    expected = {"audit_row": len(ROWS), "aggregate_seeds": 1}
+    assert smoke.planned({"audit": {"null_tokens": 3000}}) == expected
+
+
 def test_comments_and_key_order_of_the_config(edited):
     workflow = edited("config.yaml", "# a remark\n")
     config = yaml.safe_load((workflow.checkout / "config.yaml").read_text())
@@ -98,7 +110,7 @@ def test_edited_code_reruns_the_rules_that_use_it(edited, file, expected):
     workflow = edited(file, "\n\nADDED = 1\n")
     planned = workflow.planned()
     if file.endswith("hashed.py"):
-        expected = {"count_ngrams": len(CACHES)} | row_jobs(ROWS)
+        expected = {"count_ngrams": len(CACHES), "audit_cache": len(CACHES)} | row_jobs(ROWS)
         expected["mix_scores"] = SEEDS * len([row for row in ROWS if row["cache"] != "none"])
     if file.endswith("gptq.py"):
         expected = {key: value for key, value in expected.items() if key != "train_model"}

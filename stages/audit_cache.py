@@ -1,0 +1,64 @@
+"""Audit a cache: what it says of the whole vocabulary at sampled targets, and if it sees ahead.
+
+    ./run results/counts/exact15/audit.npz
+
+    python stages/audit_cache.py --spec results/specs/audit_cache/exact15.json \\
+        --manifest results/corpus/manifest.json --val results/corpus/val.bin --threads 2 \\
+        --counts results/counts/exact15/rank?.npz --evidence /tmp/audit.npz
+
+Evidence for the audits of all rows that use the cache. The text is counted again for every target
+that is changed, and compared with the count shards.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from fairway.audit import changed_tail, counts_stay
+from fairway.caches import CacheSettings, count_targets, distributions_at
+from fairway.corpus import Manifest
+from fairway.evidence import CacheEvidence, audit_targets
+from fairway.row_gate import load_counts
+from fairway.stage import StageError, read_spec, run
+from fairway.windows import WindowPlan
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for flag in ("spec", "manifest", "val", "evidence"):
+        parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    spec = read_spec(options.spec)
+    settings, ranks = spec.settings, spec.settings["ranks"]
+    if len(options.counts) != ranks:
+        raise StageError(f"--counts: {len(options.counts)} files; expected {ranks}, one per rank")
+    cache = CacheSettings.from_settings(settings["cache_settings"])
+    manifest = Manifest.load(options.manifest)
+    tokens = manifest.read_val(options.val)
+    plan = WindowPlan(manifest.val.targets, **settings["windows"])
+    wanted = audit_targets(settings["audit"], plan.targets)
+    found = distributions_at(
+        tokens, plan, wanted.sampled, cache, manifest.vocabulary, ranks, options.threads
+    )
+    generator = np.random.default_rng(settings["audit"]["seed"])
+    stays = []
+    for target in wanted.changed.tolist():
+        rank = plan.rank_of(target, ranks)
+        first, last = plan.rank_targets(rank, ranks)
+        last = min(last, target + plan.length)  # as much of the future as a count could notice
+        changed = changed_tail(tokens, target, manifest.vocabulary, generator)
+        recounted = count_targets(changed, plan, first, last, cache, options.threads)
+        stored = load_counts(options.counts[rank], cache.output)
+        stays.append(counts_stay(stored, recounted, target))
+    CacheEvidence.of(found, wanted, stays, spec.sha256).save(options.evidence)
+
+
+if __name__ == "__main__":
+    run(main)
