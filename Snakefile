@@ -55,7 +55,7 @@ rule aggregate_seeds:
         spec=plan.spec("aggregate_seeds"),
         sums=expand(rules.mix_scores.output, row=plan.rows, seed=plan.seeds),
         audits=expand(rules.audit_row.output, row=plan.rows),
-        proofs=expand(rules.prove_row.output, row=plan.claimed),
+        proofs=expand(rules.prove_row.output, row=plan.decodable),
         metrics=expand(rules.train_model.output.metrics, model=plan.models, seed=plan.seeds),
         reports=expand(rules.quantize_model.output.report, model=plan.models, seed=plan.seeds),
         ledgers=expand(rules.pack_artifact.output.ledger, model=plan.models, seed=plan.seeds),

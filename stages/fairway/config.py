@@ -132,3 +132,8 @@ def _row_faults(config: Config, place: str, row: Config) -> Iterator[str]:
                 f"config key `{place}.cache`: `{row['cache']}` has output `{output}`; "
                 f"the gate `{row['gate']}` needs `{needed}`"
             )
+
+
+def is_decodable(config: Config, row: Config) -> bool:
+    """Whether a row can be a code, and so is proven: it has no cache, or an exact one."""
+    return row["cache"] == NONE or config["caches"][row["cache"]]["kind"] == "exact"

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairway.config import NONE
+from fairway.config import NONE, is_decodable
 from fairway.model_sizes import ModelSizes
 from fairway.stage import StageError
 
@@ -99,7 +99,7 @@ def planned_jobs(
     for _row in config["rows"]:
         yield Job("audit_row")
     for row in config["rows"]:
-        if "claim" in row:
+        if is_decodable(config, row):
             yield Job("prove_row", config["proof"]["bytes"])
     yield Job("aggregate_seeds")
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fairway.config import NONE, resolve_config
+from fairway.config import NONE, is_decodable, resolve_config
 from fairway.documents import expand_paths
 from fairway.downloads import download_key
 from fairway.specs import SpecWriter, corpus_settings
@@ -25,7 +25,7 @@ class Plan:
         self.specs = SpecWriter(self.config, Path("results/specs"))
         self.seeds, self.ranks = self.config["seeds"], range(self.config["ranks"])
         self.rows = {row["name"]: row for row in self.config["rows"]}
-        self.claimed = [name for name, row in self.rows.items() if "claim" in row]
+        self.decodable = [n for n, row in self.rows.items() if is_decodable(self.config, row)]
         self.models = list(dict.fromkeys(row["model"] for row in self.rows.values()))
         caches = dict.fromkeys(row["cache"] for row in self.rows.values())
         self.caches = [cache for cache in caches if cache != NONE]

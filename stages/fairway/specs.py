@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway.closure import STAGES, code_sha256
+from fairway.config import is_decodable
 from fairway.downloads import downloaded_corpus
 from fairway.stage import StageError, atomic_output
 
@@ -158,7 +159,7 @@ class SpecWriter:
         model, cache = row["model"], row["cache"]
         specs = {stage: self.sha256(stage, row["name"]) for stage in ("mix_scores", "audit_row")}
         specs |= {stage: self.sha256(stage, model) for stage in MODEL_STAGES}
-        if "claim" in row:
+        if is_decodable(self.config, row):
             specs["prove_row"] = self.sha256("prove_row", row["name"])
         for stage in ("count_ngrams", "audit_cache"):
             specs[stage] = None if cache == "none" else self.sha256(stage, cache)

@@ -22,10 +22,10 @@ MODEL_JOBS = {
 
 
 def row_jobs(rows: list[dict]) -> dict[str, int]:
-    """Jobs of mixing, auditing and proving these rows, and of the aggregation."""
-    claims = len([row for row in rows if "claim" in row])
+    """Jobs of mixing, auditing and, if they are decodable, proving these rows; the aggregation."""
+    proven = len([row for row in rows if not row["cache"].startswith("hashed")])
     jobs = {"mix_scores": SEEDS * len(rows), "audit_row": len(rows), "aggregate_seeds": 1}
-    return jobs | ({"prove_row": claims} if claims else {})
+    return jobs | ({"prove_row": proven} if proven else {})
 
 
 def rows_with(key: str, *names: str) -> list[dict]:
