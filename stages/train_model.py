@@ -74,11 +74,7 @@ def read_job(spec_path: Path, manifest_path: Path, seed: int) -> Job:
     spec, manifest = read_spec(spec_path), Manifest.load(manifest_path)
     config = ModelConfig.from_settings(spec.settings["architecture"], spec.settings["vocabulary"])
     settings = TrainingSettings.from_settings(spec.settings["training"])
-    if settings.sequence > config.rope_context:
-        raise StageError(
-            f"training.sequence: {settings.sequence}; expected at most "
-            f"architecture.rope_context ({config.rope_context})"
-        )
+    settings.require_context(config.rope_context)
     if manifest.vocabulary != config.vocabulary:
         raise StageError(
             f"{manifest_path}: vocabulary {manifest.vocabulary}; the spec has {config.vocabulary}"

@@ -20,7 +20,7 @@ online per context: Mahoney's PAQ.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from fairway.bayes_kernels import (
     distribution_at,
     mix_targets,
 )
-from fairway.stage import StageError
+from fairway.gate_settings import BayesSettings
 from fairway.successors import SuccessorTree, new_tree, with_room
 
 CHUNK = 2048  # targets mixed before the trees are given more room
@@ -71,52 +71,8 @@ class TargetCounts(NamedTuple):
     distinct: np.ndarray
 
 
-@dataclass(frozen=True)
-class BayesGate:
-    """Settings of the gate.
-
-    min_order, max_order: of the cache whose counts it is given. learning_rate: of AdaGrad on the
-    weights. document_orders, continuation_orders: see the module; 0 leaves them out.
-    Raises StageError for numbers out of range.
-    """
-
-    min_order: int
-    max_order: int
-    learning_rate: float = 0.25
-    document_orders: int = 5
-    continuation_orders: int = 2
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.learning_rate <= 10.0:
-            raise StageError(
-                f"gate empirical_bayes.learning_rate: {self.learning_rate}; "
-                "expected more than 0 and at most 10"
-            )
-        for key, most in (
-            ("document_orders", 32),
-            ("continuation_orders", self.max_order - 1),
-        ):
-            if not 0 <= getattr(self, key) <= most:
-                raise StageError(
-                    f"gate empirical_bayes.{key}: {getattr(self, key)}; expected 0 to {most}"
-                )
-        if self.continuation_orders and self.min_order > self.continuation_orders + 1:
-            raise StageError(
-                f"gate empirical_bayes.continuation_orders: {self.continuation_orders}; the "
-                f"cache's min_order, {self.min_order}, must be at most one more"
-            )
-
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any], cache: dict[str, Any]) -> "BayesGate":
-        """From the settings of the gate and of its cache (exact, output: orders)."""
-        if (cache["kind"], cache["output"]) != ("exact", "orders"):
-            raise StageError(
-                f"gate empirical_bayes: cache of kind {cache['kind']}, output {cache['output']}; "
-                "expected kind exact, output orders"
-            )
-        keys = ("learning_rate", "document_orders", "continuation_orders")
-        numbers = {key: settings[key] for key in keys if key in settings}
-        return cls(cache["min_order"], cache["max_order"], **numbers)
+class BayesGate(BayesSettings):
+    """The gate with its settings; nothing is kept here but in the states it gives."""
 
     def start(self) -> BayesState:
         """The state before the first target."""

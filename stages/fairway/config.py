@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from fairway.config_values import value_faults
 from fairway.stage import StageError
 
 Config = dict[str, Any]
@@ -26,7 +27,7 @@ def resolve_config(config: Config, schema_file: Path) -> Config:
     schema = yaml.safe_load(Path(schema_file).read_text())
     resolved = _copy(config)
     faults = [_describe(error) for error in _errors(resolved, schema)]
-    faults = faults or list(_reference_faults(resolved))
+    faults = faults or list(_reference_faults(resolved)) or list(value_faults(resolved))
     if faults:
         raise StageError("\n".join(dict.fromkeys(faults)))
     return resolved
@@ -131,6 +132,11 @@ def _row_faults(config: Config, place: str, row: Config) -> Iterator[str]:
             yield (
                 f"config key `{place}.cache`: `{row['cache']}` has output `{output}`; "
                 f"the gate `{row['gate']}` needs `{needed}`"
+            )
+        if "claim" in row and not is_decodable(config, row):
+            yield (
+                f"config key `{place}.claim`: {row['claim']}; expected none: cache "
+                f"`{row['cache']}` is hashed, and a hashed row is no code length"
             )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fairway.compiled import compiled
-from fairway.stage import StageError
+from fairway.gate_settings import MatchSettings
 
 LOWEST_MATCH_ORDER = 2  # where the threshold starts its way from low to high
 HASHED_FLOOR = 1e-12  # the published clip; it adds mass, so only rows that claim nothing have it
@@ -69,47 +69,19 @@ class MatchGate:
 
 
 def match_gate(settings: dict[str, Any], max_order: int, hashed: bool) -> MatchGate:
-    """The gate of a row, from its settings.
+    """The gate of a row, from its settings, which `MatchSettings` names and checks.
 
-    settings: `kind` and its numbers. `fixed` {alpha}; `entropy` {threshold}; `order_adaptive`
-    {threshold_low_order, threshold_high_order}, linear from order 2 to max_order; the last two
-    also take alpha_low, alpha_span, slope. hashed: whether the counts come from hash tables;
-    they get the published clip at 1e-12.
-    Raises StageError for an unknown kind, a missing number or α that can leave [0, 1).
+    The threshold goes from low to high linearly from order 2 to max_order. hashed: whether the
+    counts come from hash tables; they get the published clip at 1e-12.
+    Raises StageError for settings that are no gate.
     """
-    kind = settings.get("kind")
-    floor = HASHED_FLOOR if hashed else EXACT_FLOOR
-    if kind == "fixed":
-        low, span, slope = _number(settings, "alpha"), 0.0, 0.0
-        thresholds = np.zeros(_ORDERS)
-    elif kind in ("entropy", "order_adaptive"):
-        low, span = _number(settings, "alpha_low", 0.05), _number(settings, "alpha_span", 0.55)
-        slope = _number(settings, "slope", 2.0)
-        thresholds = _thresholds(settings, max_order)
-    else:
-        raise StageError(
-            f"gate kind: {kind!r}; a cache with matches takes fixed, entropy or order_adaptive"
-        )
-    if not (0.0 <= low < 1.0 and span >= 0.0 and low + span < 1.0):
-        raise StageError(f"gate {kind}: alpha from {low} to {low + span}; expected within [0, 1)")
-    return MatchGate(low, span, slope, thresholds, floor)
-
-
-def _thresholds(settings: dict[str, Any], max_order: int) -> np.ndarray:
-    if settings["kind"] == "entropy":
-        return np.full(_ORDERS, _number(settings, "threshold"))
-    low = _number(settings, "threshold_low_order")
-    high = _number(settings, "threshold_high_order")
+    numbers = MatchSettings.from_settings(settings)
+    low, high = numbers.threshold_low_order, numbers.threshold_high_order
     steps = max(1, max_order - LOWEST_MATCH_ORDER)
     share = np.clip((np.arange(_ORDERS) - LOWEST_MATCH_ORDER) / steps, 0.0, 1.0)
-    return low - share * (low - high)
-
-
-def _number(settings: dict[str, Any], key: str, default: float | None = None) -> float:
-    value = settings.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise StageError(f"gate {settings['kind']}.{key}: {value!r}; expected a number")
-    return float(value)
+    thresholds = low - share * (low - high)
+    floor = HASHED_FLOOR if hashed else EXACT_FLOOR
+    return MatchGate(numbers.alpha_low, numbers.alpha_span, numbers.slope, thresholds, floor)
 
 
 @compiled

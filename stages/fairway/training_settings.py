@@ -48,6 +48,14 @@ class TrainingSettings:
             raise StageError(f"training.{key}: {'unknown' if key in values else 'missing'}")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
+    def require_context(self, rope_context: int) -> None:
+        """Raise StageError unless a sequence fits into the positions that the model has."""
+        if self.sequence > rope_context:
+            raise StageError(
+                f"training.sequence: {self.sequence}; expected at most "
+                f"architecture.rope_context ({rope_context})"
+            )
+
     def __post_init__(self) -> None:
         for key, wrong, expected in self._rules():
             if wrong:
