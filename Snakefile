@@ -15,13 +15,14 @@ sys.path.insert(0, f"{workflow.basedir}/stages")
 from fairway.plan import Plan, missing_files
 from fairway.stage import StageError
 
+CORPUS, MODEL = "results/corpus", "results/models/{model}/seed{seed}"
 try:
     plan = Plan(config, workflow.basedir)
+    plan.specs.check_text(f"{CORPUS}/manifest.json")
     documents, absent = plan.documents()
 except StageError as error:
     raise WorkflowError(str(error)) from None
 
-CORPUS, MODEL = "results/corpus", "results/models/{model}/seed{seed}"
 for line in absent:
     logger.warning(line)
 

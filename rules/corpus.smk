@@ -51,6 +51,7 @@ rule train_tokenizer:
 rule encode_corpus:
     input:
         spec=plan.spec("encode_corpus"),
+        windows=ancient(plan.specs.windows_path()),  # are only tried; other ones train nothing
         documents=documents,
         tokenizer=rules.train_tokenizer.output.tokenizer,
     output:
@@ -68,6 +69,6 @@ rule encode_corpus:
         plan.command(
             "encode_corpus",
             "--tokenizer {input.tokenizer} --manifest {output.manifest} --val {output.val} "
-            "--val-bytes {output.val_bytes} "
+            "--val-bytes {output.val_bytes} --windows {input.windows} "
             f"--train {CORPUS}/train.bin",
         )

@@ -3,9 +3,10 @@
 python stages/encode_corpus.py --spec results/specs/encode_corpus.json \
     --tokenizer results/corpus/tokenizer.model --manifest results/corpus/manifest.json \
     --val results/corpus/val.bin --val-bytes results/corpus/val_bytes.npy \
-    --train results/corpus/train.bin
+    --train results/corpus/train.bin --windows results/specs/windows.json
 
-Reads: the spec (settings: the `corpus` section), the tokenizer, and the documents or shards.
+Reads: the spec (settings: the `corpus` section), the tokenizer, and the documents or shards; and
+windows and ranks, so that a validation text too short for them is refused before any training.
 Writes: val.bin and train.bin (FineWeb format), val_bytes.npy (uint16, bytes of target j at j-1)
 and manifest.json, last. With kind `shards`, training shards stay where they are: no train.bin.
 """
@@ -32,6 +33,7 @@ from fairway.given_shards import GivenShards, read_given_shards
 from fairway.shards import write_shard
 from fairway.stage import Spec, StageError, read_spec, run, sha256_of
 from fairway.tokenizer import document_starts, encode_documents, load_tokenizer
+from fairway.windows import require_windows
 
 
 def main() -> None:
@@ -43,37 +45,25 @@ def main() -> None:
     else:
         text = _encode_text(spec, tokenizer, arguments.train)
     starts = document_starts(text.val, "validation text")
+    if arguments.windows:
+        require_windows(len(text.val) - 1, read_spec(arguments.windows).settings)
     decoded = prove_bytes(tokenizer, ByteTable.of(tokenizer), text.val, starts)
     known = text.original is not None
-    values = charge_original_bytes(decoded, starts, text.original) if known else decoded
+    charged = charge_original_bytes(decoded, starts, text.original) if known else decoded
     write_shard(arguments.val, text.val)
-    save_array(arguments.val_bytes, values)
-    folder = arguments.manifest.parent
-    manifest = Manifest(
-        spec=spec.sha256,
-        kind=spec.settings["kind"],
-        vocabulary=spec.settings["vocabulary"],
-        tokenizer=TokenizerFile(
-            name_in(folder, arguments.tokenizer), sha256_of(arguments.tokenizer)
-        ),
-        train=TrainText(
-            documents=text.train_documents,
-            tokens=sum(tokens for _, tokens in text.train),
-            shards=shard_files(folder, text.train),
-        ),
-        val=ValText(
-            documents=len(starts),
-            tokens=len(text.val),
-            targets=len(values),
-            bytes=int(values.sum(dtype=np.int64)),
-            decoded_bytes=int(decoded.sum(dtype=np.int64)),
-            original_bytes=int(text.original.sum()) if known else None,
-            bytes_used="original" if known else "decoded",
-            file=name_in(folder, arguments.val),
-            sha256=sha256_of(arguments.val),
-        ),
-        folder=folder,
+    save_array(arguments.val_bytes, charged)
+    val = ValText(
+        documents=len(starts),
+        tokens=len(text.val),
+        targets=len(charged),
+        bytes=int(charged.sum(dtype=np.int64)),
+        decoded_bytes=int(decoded.sum(dtype=np.int64)),
+        original_bytes=int(text.original.sum()) if known else None,
+        bytes_used="original" if known else "decoded",
+        file=name_in(arguments.manifest.parent, arguments.val),
+        sha256=sha256_of(arguments.val),
     )
+    manifest = _manifest(arguments, spec, text, val)
     manifest.save(arguments.manifest)
     _report(manifest)
 
@@ -86,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--val", type=Path, required=True, help="output: val.bin")
     parser.add_argument("--val-bytes", type=Path, required=True, help="output: val_bytes.npy")
     parser.add_argument("--train", type=Path, help="output: train.bin; unused by kind shards")
+    parser.add_argument("--windows", type=Path, help="windows and ranks that the text must hold")
     return parser.parse_args()
 
 
@@ -99,6 +90,26 @@ def _encode_text(spec: Spec, tokenizer: SentencePieceProcessor, train_path: Path
         train_documents=len(train_texts),
         val=np.concatenate(encode_documents(tokenizer, val_texts)),
         original=np.array([len(text.encode()) for text in val_texts]),
+    )
+
+
+def _manifest(
+    arguments: argparse.Namespace, spec: Spec, text: GivenShards, val: ValText
+) -> Manifest:
+    """All files of the corpus, which have been written."""
+    folder, tokenizer = arguments.manifest.parent, arguments.tokenizer
+    return Manifest(
+        spec=spec.sha256,
+        kind=spec.settings["kind"],
+        vocabulary=spec.settings["vocabulary"],
+        tokenizer=TokenizerFile(name_in(folder, tokenizer), sha256_of(tokenizer)),
+        train=TrainText(
+            documents=text.train_documents,
+            tokens=sum(tokens for _, tokens in text.train),
+            shards=shard_files(folder, text.train),
+        ),
+        val=val,
+        folder=folder,
     )
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from fairway.closure import STAGES, code_sha256
 from fairway.config import is_decodable
 from fairway.downloads import downloaded_corpus
-from fairway.stage import StageError, atomic_output
+from fairway.stage import StageError, atomic_output, read_json
+from fairway.windows import require_windows
 
 Config = dict[str, Any]
 SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that all do
@@ -49,6 +50,19 @@ def _installed_version(package: str) -> str:
         raise StageError(f"corpus.packages: {package!r} is not an installed package") from None
 
 
+def _as_text(value: Config) -> str:
+    """JSON with sorted keys, so that their order in the config does not count."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _written(path: Path, text: str) -> str:
+    """The path of a file with this text, which is written if it had another."""
+    if not path.is_file() or path.read_text() != text:
+        with atomic_output(path) as temporary:
+            temporary.write_text(text)
+    return str(path)
+
+
 class SpecWriter:
     """Writes specs under `folder` and knows their hashes. config: resolved by fairway.config."""
 
@@ -61,21 +75,42 @@ class SpecWriter:
     def path(self, stage: str, key: str | None = None) -> str:
         """Path of the spec of `stage` (for one model, cache or row), written if it changed."""
         path = self.folder / stage / f"{key}.json" if key else self.folder / f"{stage}.json"
-        text = self.text(stage, key)
-        if not path.is_file() or path.read_text() != text:
-            with atomic_output(path) as temporary:
-                temporary.write_text(text)
-        return str(path)
+        return _written(path, self.text(stage, key))
 
     def text(self, stage: str, key: str | None = None) -> str:
-        """Content of a spec; keys are sorted, so their order in the config does not count."""
+        """Content of a spec."""
         settings = getattr(self, stage)(key) if key else getattr(self, stage)()
-        value = {"code": code_sha256(STAGES / f"{stage}.py"), "settings": settings}
-        return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        return _as_text({"code": code_sha256(STAGES / f"{stage}.py"), "settings": settings})
 
     def sha256(self, stage: str, key: str | None = None) -> str:
         """Hash of the spec file, as stages record it in their outputs."""
         return hashlib.sha256(self.text(stage, key).encode()).hexdigest()
+
+    def windows_path(self) -> str:
+        """Path of a file with windows and ranks, which encode_corpus tries on the text it makes.
+
+        They are no part of its spec: its outputs do not depend on them, and all models on its.
+        """
+        return _written(self.folder / "windows.json", _as_text({"settings": self.windows}))
+
+    def check_text(self, manifest: Path) -> None:
+        """Raise StageError unless windows and ranks fit the text that a manifest describes.
+
+        One that is not there or is to be made anew says nothing: encode_corpus checks then.
+        """
+        try:
+            found = read_json(manifest)
+            spec, targets = found["spec"], found["val"]["targets"]
+        except (StageError, KeyError, TypeError):
+            return  # a damaged one is refused by the jobs that need it
+        if spec != self.sha256("encode_corpus"):
+            return
+        try:
+            require_windows(targets, self.windows)
+        except StageError as error:
+            raise StageError(
+                f"{error} ({manifest}; if the text has changed, delete it and run again)"
+            ) from None
 
     # The settings of each stage, by the stage's name.
 

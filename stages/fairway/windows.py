@@ -7,6 +7,7 @@ near-equal runs of windows. No numpy: counting, scoring and mixing share this pl
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from fairway.stage import StageError
 
@@ -78,3 +79,11 @@ class WindowPlan:
         """First and last target (inclusive) that a rank scores."""
         windows = self.rank_windows(rank, ranks)
         return self.window(windows[0]).first_target, self.window(windows[-1]).last_target
+
+
+def require_windows(targets: int, settings: dict[str, Any]) -> None:
+    """Raise StageError unless a text of so many targets has windows enough, one for every rank.
+
+    settings: `windows`, with length and stride, and `ranks`.
+    """
+    WindowPlan(targets, **settings["windows"]).rank_windows(0, settings["ranks"])

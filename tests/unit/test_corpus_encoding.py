@@ -113,6 +113,31 @@ def test_outputs_are_the_same_bytes_again(tmp_path: Path, finished: Path) -> Non
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("length", "ranks", "message"),
+    [
+        (100_000, 1, "targets; expected at least one window (windows.length) of 100000"),
+        (3000, 1000, "ranks: 1000; the validation text has only "),
+        (3000, 2, None),
+    ],
+)
+def test_text_that_the_windows_do_not_fit_is_refused(
+    tmp_path: Path, finished: Path, length: int, ranks: int, message: str | None
+) -> None:
+    write_jsonl(tmp_path / "texts.jsonl", TEXTS)
+    settings = {"windows": {"length": length, "stride": 64}, "ranks": ranks}
+    (tmp_path / "windows.json").write_text(json.dumps({"settings": settings}))
+    done = make_corpus(tmp_path, TEXT, *ENCODE_TEXT, "--windows=windows.json")
+    if message:
+        assert_refused(done, message)
+        assert not (tmp_path / "out/manifest.json").exists()
+    else:
+        assert done.returncode == 0, done.stderr
+        for path in finished.iterdir():
+            same = (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+            assert same, "models are not trained anew for other windows"
+
+
 def test_given_tokenizer_is_used_as_it_is(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "texts.jsonl", TEXTS)
     (tmp_path / "mine.model").write_bytes(sample_model(2))

@@ -84,6 +84,17 @@ def test_artifact_over_the_limit_fails_with_its_ledger(smoke):
     assert artifact.read_bytes() == content
 
 
+def test_text_too_short_for_the_windows_stops_before_the_training(tmp_path):
+    fresh = Workflow(tmp_path)
+    override = {"corpus": {"val_fraction": 0.002}, "ranks": 64, "windows": {"stride": 64}}
+    done = fresh.run(
+        "--", "results/models/ebls/seed1337/checkpoint.safetensors", override=override
+    )
+    assert done.returncode != 0
+    assert "encode_corpus.py: error: ranks: 64; the validation text has only " in done.stdout
+    assert not fresh.file("models").exists()
+
+
 def test_unknown_config_key_is_one_line(smoke):
     done = smoke.run("--dry-run", override={"gates": {"uniform": {"treshold": 1.0}}})
     lines = [line for line in done.stdout.splitlines() if "treshold" in line]
