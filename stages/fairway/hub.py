@@ -22,7 +22,7 @@ from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars
 
-from fairway.stage import StageError, atomic_output
+from fairway.stage import StageError, atomic_output, naming_on_full_disk
 
 _NETWORK = (HTTPError, OfflineModeIsEnabled, FileMetadataError)
 _AS_IT_IS = {"Accept-Encoding": "identity"}  # a range of a compressed answer would be useless
@@ -131,7 +131,8 @@ class HubDataset:
         """Make `destination` this file; one that is there already is only checked.
 
         Raises StageError if what is there is another file (it is left alone), if the connection
-        ends (what has come is kept for the next time), or if what came is not what was promised.
+        ends or the disk is full (what has come is kept for the next time), or if what came is not
+        what was promised.
         """
         if destination.exists():
             if fault := file.fault(destination):
@@ -139,7 +140,8 @@ class HubDataset:
             return
         destination.parent.mkdir(parents=True, exist_ok=True)
         partial = destination.with_name(f".{destination.name}.{file.known_hash[:16]}.part")
-        self._continue(file, partial)
+        with naming_on_full_disk(destination):
+            self._continue(file, partial)
         if fault := file.fault(partial):
             partial.unlink()
             raise StageError(f"{destination}: download has {fault}; deleted, run again")

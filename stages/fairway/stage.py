@@ -74,6 +74,17 @@ def sha256_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
+def naming_on_full_disk(path: Path) -> Iterator[None]:
+    """Within, a full disk becomes a StageError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise StageError(f"{path}: cannot write: {error.strerror}") from None
+
+
+@contextlib.contextmanager
 def atomic_output(path: Path) -> Iterator[Path]:
     """Yield a temporary path in `path`'s folder; on success it is synced and renamed to `path`.
 
@@ -85,14 +96,11 @@ def atomic_output(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        raise StageError(f"{path}: cannot write: {error.strerror}") from None
+        with naming_on_full_disk(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from fairway.checkpoints import Checkpoint, ResumeFile
+from fairway.quantization import QuantizedModel
 from fairway.stage import StageError
+from fairway.storage import StoredModel
+from full_disk import files_up_to
 from tiny_models import tiny_model
 
 IDENTITY = {"spec": "a" * 64, "seed": 1, "training text": "b" * 64}
@@ -35,6 +38,24 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     assert len(contents) == 1
     checkpoint(seed=2).save(tmp_path / "other.safetensors")
     assert (tmp_path / "other.safetensors").read_bytes() not in contents
+
+
+@pytest.mark.parametrize("size", [0, 100, 4096])
+@pytest.mark.parametrize("file", ["checkpoint.safetensors", "quantized.safetensors", "resume.pt"])
+def test_full_disk_names_the_file_and_leaves_the_old_one(
+    tmp_path: Path, file: str, size: int
+) -> None:
+    path, tensors = tmp_path / file, {"weight": torch.zeros(64, 64)}
+    stored = StoredModel({}, "d" * 64, {"weight": "float32"}, tensors)
+    save = {
+        "checkpoint": checkpoint().save,
+        "quantized": QuantizedModel(stored, {}, {}).save,
+        "resume": lambda path: ResumeFile(path, IDENTITY).save(tensors),
+    }[path.stem]
+    path.write_bytes(b"old")
+    with files_up_to(size), pytest.raises(StageError, match=f"{file}: cannot write: File too lar"):
+        save(path)
+    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == b"old"
 
 
 def test_damaged_checkpoints_are_one_line(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from huggingface_hub import constants
 from fairway.hub import HubDataset
 from fairway.stage import StageError
 from fake_hub import COMMIT, REPOSITORY, FakeHub, serving
+from full_disk import files_up_to
 
 PATH = "datasets/shard.bin"
 CONTENT = bytes(range(256)) * 1000
@@ -79,6 +80,18 @@ def test_lasting_break_keeps_what_came_and_the_next_run_goes_on(
     hub.requests.clear()
     assert fetch(hub, tmp_path).read_bytes() == CONTENT
     assert hub.requests == [(PATH, "bytes=100000-")]
+    assert not partial.exists()
+
+
+def test_full_disk_names_the_file_and_the_next_run_goes_on(hub: FakeHub, tmp_path: Path) -> None:
+    with (
+        files_up_to(100_000),
+        pytest.raises(StageError, match=r"copy\.bin: cannot write: File too large"),
+    ):
+        fetch(hub, tmp_path)
+    (partial,) = tmp_path.iterdir()
+    assert partial.read_bytes() == CONTENT[: partial.stat().st_size]
+    assert fetch(hub, tmp_path).read_bytes() == CONTENT
     assert not partial.exists()
 
 
