@@ -100,4 +100,4 @@ for rule_proxy in (
 made_from += expand([*rules.count_ngrams.output, *rules.audit_cache.output], cache=plan.caches)
 made_from += expand(rules.mix_scores.output, row=plan.rows, seed=plan.seeds)
 for path in missing_files("results/summary.csv", made_from):
-    logger.warning(f"{path} is missing; `./run {path}` makes it again")
+    logger.warning(f"{path} is missing; add it to the same command to make it again")

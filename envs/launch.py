@@ -18,7 +18,9 @@ from snakemake.cli import get_argument_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 SUMMARY = "results/summary.csv"
+RESULTS = "results/"
 CONFIG_FLAGS = ("--configfile", "--configfiles")
+CONFIG_FILES = (".yaml", ".yml", ".json")
 NO_TABLE = ("dryrun", "unlock", "lint", "list_rules", "dag", "rulegraph", "summary", "report")
 
 
@@ -26,7 +28,7 @@ def split_targets(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Separate words that --configfile would swallow although they name no configuration file.
 
     Returns (arguments without those words, those words): `--configfile x.yaml estimate` asks for
-    the target `estimate`.
+    the target `estimate`. What lies under results/ is made, and so a target whatever its name.
     """
     kept: list[str] = []
     targets: list[str] = []
@@ -34,7 +36,7 @@ def split_targets(arguments: list[str]) -> tuple[list[str], list[str]]:
     for word in arguments:
         if word.startswith("-"):
             in_config = word in CONFIG_FLAGS
-        elif in_config and not word.endswith((".yaml", ".yml", ".json")):
+        elif in_config and (word.startswith(RESULTS) or not word.endswith(CONFIG_FILES)):
             targets.append(word)
             continue
         kept.append(word)
@@ -61,7 +63,7 @@ def remove_stale_lock(directory: Path, command: list[str]) -> None:
     if alive:
         sys.exit(f"error: {directory} is in use by {alive[0]}; wait for it or stop it, then retry")
     print("removing the lock that an interrupted run left behind", file=sys.stderr)
-    subprocess.run([*command, "--unlock"], check=True, capture_output=True)
+    subprocess.run([*command, "--unlock"], capture_output=True)  # the run itself says what fails
 
 
 def require_plugin(profile: str | None) -> None:

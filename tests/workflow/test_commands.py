@@ -73,6 +73,11 @@ def test_failed_installation_is_one_line_and_not_taken_for_whole(bare):
             ["estimate"],
         ),
         (["results/ablation.md", "-c1"], ["results/ablation.md", "-c1"], []),
+        (
+            ["--configfile", "a.yaml", "results/corpus/manifest.json", "b.json"],
+            ["--configfile", "a.yaml", "b.json"],
+            ["results/corpus/manifest.json"],
+        ),
     ],
 )
 def test_targets_after_configuration_files(words, kept, targets):

@@ -151,7 +151,7 @@ def test_deleted_intermediate_is_reported_and_rebuilt(smoke, tmp_path):
     original = (smoke.directory / name).read_bytes()
     (smoke.directory / name).unlink()
     done = smoke.run("--dry-run")
-    assert f"{name} is missing; `./run {name}` makes it again" in done.stdout
+    assert f"{name} is missing; add it to the same command to make it again" in done.stdout
     done = smoke.run("--", name)
     assert done.returncode == 0, done.stdout
     assert (smoke.directory / name).read_bytes() == original
