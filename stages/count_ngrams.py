@@ -52,6 +52,7 @@ def main() -> None:
         replace(counts, spec=spec.sha256).save(path)
     progress.close()
     stats = {
+        "spec": spec.sha256,
         "seconds": time.monotonic() - start,
         "targets": plan.targets,
         "orders": settings.orders,

@@ -14,12 +14,17 @@ report has, for every matrix, the output error of GPTQ and of rounding to neares
 import argparse
 import time
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from fairway.calibration import calibration_sequences, gather_hessians
 from fairway.checkpoints import Checkpoint
 from fairway.corpus import Manifest
 from fairway.devices import prepare_device
-from fairway.gptq import GptqSettings
+from fairway.gptq import Gptq, GptqSettings
+from fairway.model import Model
+from fairway.model_config import ModelConfig
 from fairway.quantization import matrices, quantize
 from fairway.shards import read_shard
 from fairway.stage import Progress, StageError, read_spec, run, write_json
@@ -35,11 +40,33 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def training_sequences(manifest: Manifest, tokens: int, config: ModelConfig) -> np.ndarray:
+    """Training text to calibrate on, int64 (sequences, rope_context); about `tokens` of it.
+
+    Raises StageError for a token that the model does not know.
+    """
+    shards = [read_shard(path) for path in manifest.train_shards()]
+    sequences = calibration_sequences(shards, tokens, config.rope_context)
+    if (largest := int(sequences.max())) >= config.vocabulary:
+        raise StageError(f"training text: token id {largest}; the model has {config.vocabulary}")
+    return sequences
+
+
+def calibrate(model: Model, sequences: np.ndarray, settings: dict[str, Any]) -> dict[str, Gptq]:
+    """The inputs of every matrix while the model reads the sequences, with progress."""
+    progress = Progress(sequences.size, "tokens")
+    batch, precision = settings["batch_sequences"], settings["precision"]
+    found = gather_hessians(model, matrices(model), sequences, batch, progress.update, precision)
+    progress.close()
+    return found
+
+
 def main() -> None:
     options = arguments()
     spec = read_spec(options.spec)
-    settings, start = spec.settings, time.monotonic()
-    device = prepare_device(settings["device"], settings["threads"])
+    settings = spec.settings
+    device = prepare_device(settings["device"], settings["threads"])  # may wait for a GPU
+    start = time.monotonic()
     manifest = Manifest.load(options.manifest)
     checkpoint = Checkpoint.load(options.checkpoint)
     if checkpoint.tokenizer_sha256 != manifest.tokenizer.sha256:
@@ -48,24 +75,8 @@ def main() -> None:
             f"the corpus has {manifest.tokenizer.sha256}"
         )
     model = checkpoint.model().to(device)
-    shards = [read_shard(path) for path in manifest.train_shards()]
-    sequences = calibration_sequences(
-        shards, settings["calibration_tokens"], model.config.rope_context
-    )
-    if (largest := int(sequences.max())) >= model.config.vocabulary:
-        raise StageError(
-            f"training text: token id {largest}; the model has {model.config.vocabulary}"
-        )
-    progress = Progress(sequences.size, "tokens")
-    hessians = gather_hessians(
-        model,
-        matrices(model),
-        sequences,
-        settings["batch_sequences"],
-        progress.update,
-        settings["precision"],
-    )
-    progress.close()
+    sequences = training_sequences(manifest, settings["calibration_tokens"], model.config)
+    hessians = calibrate(model, sequences, settings)
     calibrated = time.monotonic()
     gptq = GptqSettings(
         settings["damping"], settings["block"], tuple(settings["clip_percentiles"])

@@ -38,8 +38,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     spec = read_spec(options.spec)
-    settings, start = spec.settings, time.monotonic()
-    device = prepare_device(settings["device"], settings["threads"])
+    settings = spec.settings
+    device = prepare_device(settings["device"], settings["threads"])  # may wait for a GPU
+    start = time.monotonic()
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     plan = WindowPlan(manifest.val.targets, **settings["windows"])
@@ -64,7 +65,7 @@ def main() -> None:
     scores = Scores(first, nll, entropy, sha256_of(options.artifact), spec.sha256)
     scores.save(options.scores)
     seconds = {"load_seconds": loaded - start, "seconds": time.monotonic() - loaded}
-    write_json(options.stats, seconds)
+    write_json(options.stats, {"spec": spec.sha256, **seconds})
 
 
 if __name__ == "__main__":

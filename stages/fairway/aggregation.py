@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from fairway.stage import StageError, read_json, require_file
+from fairway.sums import Sums
 
-NONE = "none"
 SUMMARY_COLUMNS = [
     *("row", "model", "cache", "gate", "seeds", "bpb_mean", "bpb_std", "delta_bpb", "z_mean"),
     *("bpb_normalized_mean", "bpb_normalized_std", "is_code_length", "artifact_bytes_max"),
@@ -34,9 +34,13 @@ def check_spec(path: Path, found: str | None, expected: str | None, stage: str) 
         )
 
 
-def bits_per_byte(nats: float, total_bytes: int) -> float:
-    """BPB of summed nats over summed bytes."""
-    return nats / math.log(2) / total_bytes
+def read_made_by(
+    stage: str, path: Path, specs: dict[str, str | None], key: str = "spec"
+) -> dict[str, Any]:
+    """A stage's JSON file, whose `key` must be the hash of the stage's current spec."""
+    value = read_json(path)
+    check_spec(path, value.get(key), specs[stage], stage)
+    return value
 
 
 def read_model(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[str, Any]:
@@ -47,9 +51,10 @@ def read_model(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dic
     ledger = read_json(ledger_file)
     for stage in ("train_model", "quantize_model", "pack_artifact"):
         check_spec(ledger_file, ledger["specs"][stage], specs[stage], stage)
-    report = read_json(folder / "quantize.json")
-    done = last_metrics(folder / "metrics.jsonl")
-    ranks_stats = [read_json(folder / "scores" / f"rank{rank}.json") for rank in range(ranks)]
+    report = read_made_by("quantize_model", folder / "quantize.json", specs, "quantize_model")
+    done = last_metrics(folder / "metrics.jsonl", specs["train_model"])
+    scores = [folder / "scores" / f"rank{rank}.json" for rank in range(ranks)]
+    ranks_stats = [read_made_by("score_targets", path, specs) for path in scores]
     return {
         "artifact_sha256": ledger["artifact_sha256"],
         "artifact_bytes": ledger["total_bytes"],
@@ -62,12 +67,13 @@ def read_model(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dic
     }
 
 
-def last_metrics(path: Path) -> dict[str, Any]:
-    """The closing line of a metrics.jsonl; StageError if the training did not finish."""
+def last_metrics(path: Path, spec: str) -> dict[str, Any]:
+    """The closing line of a metrics.jsonl; StageError if the training is unfinished or stale."""
     lines = require_file(path).read_text().splitlines()
     last = json.loads(lines[-1]) if lines else {}
     if last.get("event") != "done":
         raise StageError(f"{path}: has no closing `done` line; the training did not finish")
+    check_spec(path, last.get("spec"), spec, "train_model")
     return last
 
 
@@ -76,45 +82,42 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
     specs, name = row["specs"], row["name"]
     sums_file = results / "rows" / name / f"seed{seed}.json"
     audit_file = results / "rows" / name / "audit.json"
-    sums, audit = read_json(sums_file), read_json(audit_file)
-    check_spec(sums_file, sums["spec"], specs["mix_scores"], "mix_scores")
-    check_spec(sums_file, sums["scores_spec"], specs["score_targets"], "score_targets")
-    check_spec(sums_file, sums["counts_spec"], specs["count_ngrams"], "count_ngrams")
-    check_spec(audit_file, audit["spec"], specs["audit_row"], "audit_row")
+    sums, audit = Sums.load(sums_file), read_made_by("audit_row", audit_file, specs)
+    check_spec(sums_file, sums.spec, specs["mix_scores"], "mix_scores")
+    check_spec(sums_file, sums.scores_spec, specs["score_targets"], "score_targets")
+    check_spec(sums_file, sums.counts_spec, specs["count_ngrams"], "count_ngrams")
     check_spec(audit_file, audit["model_spec"], specs["audit_model"], "audit_model")
     check_spec(audit_file, audit["cache_spec"], specs["audit_cache"], "audit_cache")
     model = read_model(results, row, seed, ranks)
-    check_spec(sums_file, sums["artifact_sha256"], model.pop("artifact_sha256"), "pack_artifact")
-    if len(sums["sums"]) != ranks:
-        raise StageError(f"{sums_file}: {len(sums['sums'])} rank sums; expected {ranks}")
-    nats = math.fsum(part["nats"] for part in sums["sums"])
-    total_bytes = sum(part["bytes"] for part in sums["sums"])
+    check_spec(sums_file, sums.artifact_sha256, model.pop("artifact_sha256"), "pack_artifact")
+    if len(sums.sums) != ranks:
+        raise StageError(f"{sums_file}: {len(sums.sums)} rank sums; expected {ranks}")
     audited = audit["seeds"][str(seed)]
     counting = 0.0
-    if row["cache"] != NONE:
-        counting = read_json(results / "counts" / row["cache"] / "stats.json")["seconds"]
+    if specs["count_ngrams"] is not None:
+        stats = results / "counts" / row["cache"] / "stats.json"
+        counting = read_made_by("count_ngrams", stats, specs)["seconds"]
     return {
         "row": name,
         **{key: row[key] for key in ("model", "cache", "gate")},
         "seed": seed,
-        "bpb": bits_per_byte(nats, total_bytes),
-        "nats": nats,
-        "bytes": total_bytes,
-        "targets": sum(part["targets"] for part in sums["sums"]),
+        "bpb": sums.bits_per_byte,
+        "nats": sums.nats,
+        "bytes": sums.bytes,
+        "targets": sums.targets,
         "z_mean": audit["checks"]["normalised"]["mean_z"],
         "bpb_normalized": audited["bpb_normalized"],
         "is_code_length": audit["is_code_length"],
         **model,
         "counting": counting,
-        "mixing": sums["seconds"],
+        "mixing": sums.seconds,
     }
 
 
 def check_proof(results: Path, row: dict[str, Any], seed: int) -> None:
     """Refuse a row that claims a code length unless its current artifact's proof decoded."""
     path = results / "rows" / row["name"] / "proof.json"
-    proof = read_json(path)
-    check_spec(path, proof["spec"], row["specs"]["prove_row"], "prove_row")
+    proof = read_made_by("prove_row", path, row["specs"])
     ledger = read_json(results / "models" / row["model"] / f"seed{seed}" / "ledger.json")
     check_spec(path, proof["artifact_sha256"], ledger["artifact_sha256"], "pack_artifact")
     if proof["decoded"] is not True:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway.closure import STAGES, code_sha256
-from fairway.config import is_decodable
+from fairway.config import NONE, is_decodable
 from fairway.downloads import downloaded_corpus
 from fairway.stage import StageError, atomic_output, read_json
 from fairway.windows import require_windows
@@ -197,5 +197,5 @@ class SpecWriter:
         if is_decodable(self.config, row):
             specs["prove_row"] = self.sha256("prove_row", row["name"])
         for stage in ("count_ngrams", "audit_cache"):
-            specs[stage] = None if cache == "none" else self.sha256(stage, cache)
+            specs[stage] = None if cache == NONE else self.sha256(stage, cache)
         return {key: row[key] for key in ("name", "model", "cache", "gate")} | {"specs": specs}

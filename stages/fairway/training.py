@@ -194,6 +194,7 @@ class Loop:
         self.metrics.add(
             {
                 "event": "done",
+                **self.resume.identity,
                 "steps": self.done,
                 "seconds": round(self.seconds, 3),
                 "parameters": parameters,

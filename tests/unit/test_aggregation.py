@@ -15,6 +15,7 @@ from fairway.aggregation import (
     summary_table,
 )
 from fairway.stage import StageError
+from fairway.sums import RankSum, Sums
 
 LIMITS = {"artifact_bytes": 16_000_000, "train_seconds": 600, "eval_seconds": 600}
 STAGES = ("mix_scores", "audit_row", "train_model", "quantize_model", "pack_artifact")
@@ -38,27 +39,21 @@ def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]])
             folder / "ledger.json",
             {"specs": of_model, "artifact_sha256": "a", "total_bytes": 900 + seed, "seconds": 4.0},
         )
-        write(folder / "quantize.json", {"calibration_seconds": 2.0, "quantize_seconds": 3.0})
-        write(folder / "metrics.jsonl", {"event": "done", "seconds": 100.0 + seed})
+        report = {"calibration_seconds": 2.0, "quantize_seconds": 3.0}
+        write(folder / "quantize.json", report | {"quantize_model": SPECS["quantize_model"]})
+        done = {"event": "done", "spec": SPECS["train_model"], "seconds": 100.0 + seed}
+        write(folder / "metrics.jsonl", done)
         for rank in range(len(parts)):
-            stats = {"load_seconds": 1.0, "seconds": 10.0 + rank}
+            stats = {"spec": SPECS["score_targets"], "load_seconds": 1.0, "seconds": 10.0 + rank}
             write(folder / "scores" / f"rank{rank}.json", stats)
-        sums = [
-            {"row": name, "seed": seed, "rank": rank, "targets": 500, "nats": n, "bytes": 1000}
-            for rank, n in enumerate(parts)
-        ]
-        write(
-            results / "rows" / name / f"seed{seed}.json",
-            {
-                "spec": SPECS["mix_scores"],
-                "scores_spec": SPECS["score_targets"],
-                "counts_spec": specs["count_ngrams"],
-                "artifact_sha256": "a",
-                "seconds": 0.5,
-                "sums": sums,
-            },
+        sums = tuple(
+            RankSum(name, seed, rank, 1 + 500 * rank, 500, nats, 1000, 0.2)
+            for rank, nats in enumerate(parts)
         )
-    write(results / "counts" / "c7" / "stats.json", {"seconds": 7.0})
+        made_from = SPECS["mix_scores"], SPECS["score_targets"], specs["count_ngrams"], "a"
+        Sums(*made_from, 0.5, sums).save(results / "rows" / name / f"seed{seed}.json")
+    stats = {"spec": SPECS["count_ngrams"], "seconds": 7.0}
+    write(results / "counts" / "c7" / "stats.json", stats)
     audit = {
         "spec": SPECS["audit_row"],
         "model_spec": SPECS["audit_model"],
@@ -121,6 +116,10 @@ def test_single_seed_has_no_std(tmp_path, settings):
         ("rows/a_cached/audit.json", "spec"),
         ("rows/a_cached/audit.json", "model_spec"),
         ("rows/a_cached/audit.json", "cache_spec"),
+        ("models/tiny/seed2/metrics.jsonl", "spec"),
+        ("models/tiny/seed1/quantize.json", "quantize_model"),
+        ("models/tiny/seed2/scores/rank1.json", "spec"),
+        ("counts/c7/stats.json", "spec"),
     ],
 )
 def test_stale_file_is_refused(tmp_path, settings, file, key):

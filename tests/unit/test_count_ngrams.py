@@ -81,6 +81,7 @@ def test_every_rank_gets_its_counts_and_the_spec(corpus, cache):
                 np.testing.assert_array_equal(ours.totals, theirs.totals)
     stats = json.loads((corpus / "stats.json").read_text())
     assert (stats["targets"], stats["orders"]) == (2000, 3) and stats["peak_bytes"] > 1 << 20
+    assert stats["spec"] == sha256_of(corpus / "spec.json")
 
 
 GOOD = {"kind": "hashed", "max_order": 4, "buckets": 64}

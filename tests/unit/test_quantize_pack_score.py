@@ -4,11 +4,13 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import pack_artifact
 import quantize_model
@@ -231,7 +233,25 @@ def test_scores_are_the_same_at_1_2_3_and_8_ranks(copy):
         for name in ("nll", "entropy"):
             union = np.concatenate([getattr(part, name) for part in parts])
             np.testing.assert_allclose(union, getattr(whole, name), atol=1e-5)
-    assert json.loads((copy / "stats.json").read_text())["seconds"] > 0
+    stats = json.loads((copy / "stats.json").read_text())
+    assert stats["seconds"] > 0 and stats["spec"] == sha256_of(copy / "score.spec.json")
+
+
+def test_waiting_for_a_gpu_is_not_part_of_the_seconds(copy, monkeypatch):
+    def wait(device: str, threads: int) -> torch.device:
+        time.sleep(20)
+        return torch.device(device)
+
+    now = [0.0]  # a clock that only sleeping moves
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+    for stage in (quantize_model, score_targets):
+        monkeypatch.setattr(stage, "prepare_device", wait)
+    copy.quantize()
+    copy.score()
+    report, stats = (json.loads((copy / f).read_text()) for f in ("quantize.json", "stats.json"))
+    assert now == [40.0]
+    assert report["calibration_seconds"] == stats["load_seconds"] == 0
 
 
 def test_scoring_refuses_what_does_not_belong_together(copy, capsys):
