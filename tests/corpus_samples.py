@@ -11,7 +11,9 @@ from typing import Any
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
+from fairway.corpus import Manifest
 from fairway.docstrings import package_docstrings
+from fairway.stage import sha256_of
 from fairway.tokenizer import train_tokenizer
 
 STAGES = Path(__file__).resolve().parents[1] / "stages"
@@ -109,3 +111,9 @@ def assert_refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
     assert ": error: " in line
     for part in parts:
         assert part in line, line
+
+
+def assert_hashes(manifest: Manifest) -> None:
+    """Every file of a corpus has the SHA-256 that its manifest says."""
+    for entry in (manifest.tokenizer, *manifest.train.shards, manifest.val):
+        assert sha256_of(manifest.path_of(entry.file)) == entry.sha256

@@ -153,12 +153,6 @@ class Manifest:
             raise StageError(f"{path}: {total} bytes; the manifest has {self.val.bytes}")
         return values
 
-    def verify(self) -> None:
-        """Compare the SHA-256 of every file with the manifest; reads everything once."""
-        _check_sha256(self.path_of(self.tokenizer.file), self.tokenizer.sha256)
-        for shard in (*self.train.shards, self.val):
-            _check_sha256(self.path_of(shard.file), shard.sha256)
-
 
 def name_in(folder: Path, file: Path) -> str:
     """How a manifest in `folder` names `file`: relative if inside, else absolute."""

@@ -103,23 +103,25 @@ class OnlineCounts:
     """What an exact cache knows of the next target, while tokens are pushed one by one.
 
     settings: `CacheSettings` of kind exact; plan: the `WindowPlan` of the text; vocabulary: token
-    ids are below it; ranks: without prefill the cache starts empty at every rank's first target.
-    Memory: about 60 bytes per token and order. Raises StageError for a hashed cache.
+    ids are below it. One rank has the whole text. Memory: about 60 bytes per token and order.
+    Raises StageError for a hashed cache.
     """
 
-    def __init__(self, settings, plan, vocabulary: int, ranks: int = 1) -> None:
+    def __init__(self, settings, plan, vocabulary: int) -> None:
         if settings.kind != "exact":
             raise StageError(f"cache.kind: {settings.kind}; counts of one token need exact")
         self.settings, self.plan, self.vocabulary = settings, plan, vocabulary
         self.next_target = 0
-        shares = range(1) if settings.prefill else range(ranks)
-        self.starts = {plan.rank_targets(rank, len(shares))[0] for rank in shares}
         self.pending: list[int] = []  # tokens of a segment that is not complete
-        self.history: list[int] = []  # the last tokens, enough for every context
         orders = settings.max_order + 1 - settings.min_order
         self._totals, self._distinct = np.zeros((2, orders), dtype=np.uint32)
         self._hits = np.zeros((orders, vocabulary), dtype=np.uint32)
-        self._clear()
+        self.nodes = np.zeros((_START_NODES, 6), dtype=np.uint32)
+        self.table = np.zeros((_START_NODES, 2), dtype=np.uint64)
+        self.used = 1  # the root
+        self.known = np.full(settings.max_order, NONE, dtype=np.int64)
+        self.known[0] = ROOT
+        self.counted = self.known.copy()
 
     def push(self, token: int) -> None:
         """Take the next token of the text; the first is the one before target 1.
@@ -129,12 +131,8 @@ class OnlineCounts:
         if not 0 <= token < self.vocabulary:
             raise StageError(f"token {token}: expected 0 to {self.vocabulary - 1}")
         target, self.next_target = self.next_target, self.next_target + 1
-        self.history = [*self.history, token][-self.settings.max_order :]
-        if self.next_target in self.starts:
-            self._clear()
-            self.pending.clear()
-            for earlier in self.history:
-                self._count(earlier, is_target=False)
+        if target == 0:
+            self._count(token, is_target=False)
             self.known[:] = self.counted
             return
         self.pending.append(token)
@@ -165,14 +163,6 @@ class OnlineCounts:
         if known.size == 0:
             return 0, 0, np.zeros(self.vocabulary, dtype=np.uint32)
         return self.settings.min_order + int(known[-1]), int(totals[known[-1]]), hits[known[-1]]
-
-    def _clear(self) -> None:
-        self.nodes = np.zeros((_START_NODES, 6), dtype=np.uint32)
-        self.table = np.zeros((_START_NODES, 2), dtype=np.uint64)
-        self.used = 1  # the root
-        self.known = np.full(self.settings.max_order, NONE, dtype=np.int64)
-        self.known[0] = ROOT
-        self.counted = self.known.copy()
 
     def _count(self, token: int, is_target: bool) -> None:
         room = self.used + self.settings.max_order

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from fairway.muon import by_shape
 
-LEVELS = 31  # int6, symmetric
+# int6, symmetric: storage.INT6_LIMIT, which is not imported, since then whatever changes in how
+# quantised models are stored would train all models anew.
+LEVELS = 31
 
 
 def soft_round(x: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:

@@ -98,10 +98,10 @@ def test_distributions_sum_to_the_totals_and_hold_the_targets_hits(case, data):
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(cases("exact", output="orders"))
 def test_counts_pushed_token_by_token_are_the_same(case):
-    tokens, plan, settings, ranks, _ = case
+    tokens, plan, settings, _, _ = case
     tokens = np.minimum(tokens, 70)
-    totals, hits, distinct = of_all_ranks(tokens, plan, settings, ranks)
-    online = OnlineCounts(settings, plan, 71, ranks)
+    totals, hits, distinct = of_all_ranks(tokens, plan, settings, ranks=1)
+    online = OnlineCounts(settings, plan, 71)
     online.push(int(tokens[0]))
     for target in range(1, plan.targets + 1):
         found_totals, found_hits, found_distinct = online.read()

@@ -3,9 +3,14 @@
 import pytest
 import torch
 
-from fairway.qat import fake_quantise, fake_quantised, soft_round
+from fairway.qat import LEVELS, fake_quantise, fake_quantised, soft_round
+from fairway.storage import INT6_LIMIT
 from fairway.training import next_token_loss
 from tiny_models import random_tokens, tiny_model
+
+
+def test_levels_are_those_that_quantising_uses() -> None:
+    assert LEVELS == INT6_LIMIT
 
 
 def test_soft_round_lies_between_identity_and_rounding() -> None:
