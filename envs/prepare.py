@@ -11,6 +11,7 @@ import hashlib
 import subprocess
 import sys
 import venv
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,20 @@ def is_fresh() -> bool:
     return STAMP.is_file() and STAMP.read_text() == wanted_stamp()
 
 
+def create() -> None:
+    """Make a new .venv with pip in it; exits with one line where this Python cannot."""
+    if find_spec("ensurepip") is None:
+        version = ".".join(map(str, sys.version_info[:2]))
+        sys.exit(
+            f"error: {sys.executable}: no module ensurepip, which puts pip into .venv; on Debian "
+            f"and Ubuntu it is in a package: apt install python{version}-venv"
+        )
+    try:
+        venv.create(VENV, with_pip=True, clear=True)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"error: {VENV}: ensurepip failed with exit {error.returncode}")
+
+
 def build() -> None:
     """Create .venv from nothing if there is no usable one, and install the pins."""
     python = VENV / "bin" / "python"
@@ -41,7 +56,7 @@ def build() -> None:
     STAMP.unlink(missing_ok=True)
     print(f"installing envs/requirements.txt into {VENV} (once)", file=sys.stderr)
     if not usable:
-        venv.create(VENV, with_pip=True, clear=True)
+        create()
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "-r", REQUIREMENTS], check=True)
     STAMP.write_text(wanted_stamp())

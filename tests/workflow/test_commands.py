@@ -63,6 +63,27 @@ def test_failed_installation_is_one_line_and_not_taken_for_whole(bare):
 
 
 @pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            "sys.modules['ensurepip'] = None",
+            "no module ensurepip, which puts pip into .venv",
+        ),
+        ("venv.create = lambda *_, **__: check_call(['false'])", "ensurepip failed with exit 1"),
+    ],
+    ids=["absent", "failing"],
+)
+def test_python_without_ensurepip_is_one_line(bare, damage, message):
+    program = f"import runpy, sys, venv; from subprocess import check_call; {damage}\n"
+    program += f"runpy.run_path({str(bare / 'prepare.py')!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", program], text=True, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ") and message in last and "requirements" not in last
+    assert not (bare.parent / ".venv/fairway-stamp").exists()
+
+
+@pytest.mark.parametrize(
     ("words", "kept", "targets"),
     [
         (["-n"], ["-n"], []),
