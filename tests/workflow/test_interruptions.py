@@ -37,9 +37,7 @@ def test_damaged_file_stops_the_run_with_one_line_and_is_made_again(smoke):
     path.unlink()
     done = launch(smoke)
     assert done.returncode == 0
-    missing = re.findall(
-        r"^(\S+) is missing; add it to the same command", done.stdout, re.MULTILINE
-    )
+    missing = re.findall(r"(\S+) is missing; add it to the same command", done.stdout)
     assert name in missing
     assert launch(smoke, *missing).returncode == 0
     assert path.read_bytes() == content
