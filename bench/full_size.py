@@ -34,6 +34,7 @@ from fairway.evidence import AuditTargets, ModelEvidence, audit_targets
 from fairway.plan import Plan
 from fairway.scores import Scores
 from fairway.shards import BOS, read_shard, write_shard
+from fairway.specs import MODEL_STAGES
 from fairway.stage import run, sha256_of, write_json
 from fairway.tokenizer import load_tokenizer
 from fairway.windows import WindowPlan
@@ -77,14 +78,11 @@ def prepare(options: argparse.Namespace) -> Place:
     config = yaml.safe_load(RECORD.read_text())
     config["corpus"] |= corpus
     plan = Plan(config, ROOT)
+    plan.specs.windows_path()
     for stage in ("train_tokenizer", "encode_corpus"):
         plan.specs.path(stage)
-    for kind, stages in (
-        ("model", ("train_model", "quantize_model", "pack_artifact", "score_targets")),
-        ("model", ("audit_model",)),
-    ):
-        for stage in stages:
-            plan.spec(stage, kind)
+    for stage in MODEL_STAGES:
+        plan.spec(stage, "model")
     return Place(plan, tokens, override)
 
 
@@ -131,9 +129,11 @@ def write_placeholders(plan: Plan, model: str, folder: Path) -> str:
     stages = ("train_model", "quantize_model", "pack_artifact")
     specs = {stage: plan.specs.sha256(stage, model) for stage in stages}
     (folder / "checkpoint.safetensors").write_bytes(b"placeholder")
-    (folder / "metrics.jsonl").write_text(json.dumps({"event": "done", "seconds": 560.0}) + "\n")
+    done = {"event": "done", "seconds": 560.0, "spec": specs["train_model"]}
+    (folder / "metrics.jsonl").write_text(json.dumps(done) + "\n")
     (folder / "quantized.safetensors").write_bytes(b"placeholder")
-    write_json(folder / "quantize.json", {"calibration_seconds": 10.6, "quantize_seconds": 9.0})
+    report = {"calibration_seconds": 10.6, "quantize_seconds": 9.0}
+    write_json(folder / "quantize.json", report | {"quantize_model": specs["quantize_model"]})
     (folder / "artifact.bin").write_bytes(str(folder).encode())
     artifact = sha256_of(folder / "artifact.bin")
     ledger = {"specs": specs, "artifact_sha256": artifact, "total_bytes": 1, "seconds": 10.0}
@@ -152,7 +152,8 @@ def write_scores(
         part = slice(first - 1, last)
         path = folder / "scores" / f"rank{rank}.npz"
         Scores(first, nll[part], entropy[part], artifact, spec).save(path)
-        write_json(path.with_suffix(".json"), {"load_seconds": 1.0, "seconds": 100.0})
+        stats = {"spec": spec, "load_seconds": 1.0, "seconds": 100.0}
+        write_json(path.with_suffix(".json"), stats)
     wanted = audit_targets(place.plan.config["audit"], place.windows.targets)
     known = made_up_distributions(place, wanted, nll)
     stays = np.ones(len(wanted.changed), dtype=bool)
