@@ -34,11 +34,11 @@ def context_reach(tokens, first, last, limit):
     last BOS before the target, or to the start of the text. uint8 of shape (last − first + 1,).
     """
     reach = np.empty(last - first + 1, dtype=np.uint8)
-    start = first - 1  # where the longest context of the target begins
+    start = max(first - 1, 0)  # where the longest context of the target begins
     while start > 0 and tokens[start] != BOS and first - start < limit:
         start -= 1
     for target in range(first, last + 1):
-        if tokens[target - 1] == BOS:
+        if target > 0 and tokens[target - 1] == BOS:
             start = target - 1
         reach[target - first] = min(target - start, limit)
     return reach
