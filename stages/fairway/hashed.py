@@ -89,8 +89,8 @@ def count_hashed(
     lock = Lock()
 
     def count(thread: int) -> None:
-        low, high = split(settings.orders, threads)[thread]
-        highest, lowest = settings.max_order - low, settings.max_order + 1 - high
+        begin, end = split(settings.orders, threads)[thread]
+        highest, lowest = settings.max_order - begin, settings.max_order + 1 - end
         counters = empty_counters(settings.buckets + 1)
         for walk in walks(highest, lowest, settings.cross_documents):
             table = GramTable(tokens, plan, settings, walk, start, counters)

@@ -24,7 +24,6 @@ from fairway.prefetch import prefetch
 from fairway.segments import context_reach, segment_last
 
 PRIMES = np.array([36313, 27191, 51647, 81929, 131071, 175447, 209591], dtype=np.uint32)
-NO_KEY = np.uint32(0xFFFFFFFF)
 NO_LIMIT = np.empty(0, dtype=np.uint8)  # grams of any length take part
 AHEAD = 256  # counters asked for before they are used
 
@@ -152,8 +151,7 @@ class GramTable:
         self.next_target = start
         self.counters = counters
         self.counters.small[:] = 0
-        no_pair = self._keys(start - 1, start - 1)[0]
-        self.no_pair = NO_KEY if no_pair == settings.buckets else no_pair
+        self.no_pair = self._keys(start - 1, start - 1)[0]
 
     def advance(self, last: int, found: Found) -> None:
         """Count targets up to `last`, which must end a segment or the text.

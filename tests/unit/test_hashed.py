@@ -82,6 +82,14 @@ def test_one_bucket_counts_everything_as_everything():
     assert distribution.hits[0].sum() == 5 * distribution.totals[0], "not a distribution"
 
 
+def test_no_token_has_hits_where_no_order_matched():
+    tokens, plan = np.array([5, 6, 5, 6, 7], dtype=np.uint16), WindowPlan(4, 1, 1)
+    settings = CacheSettings(kind="hashed", max_order=3, buckets=1 << 12, min_count=2)
+    for target in (2, 3):  # the context of target 3 was seen once, and 6 followed
+        found = distributions_at(tokens, plan, [target], settings, 8)
+        assert (found.orders[0], found.totals[0], found.hits[0].sum()) == (0, 0, 0)
+
+
 def test_more_than_one_block_and_any_number_of_threads():
     tokens = np.random.default_rng(1).integers(0, 50, 600_000).astype(np.uint16)
     plan = WindowPlan(len(tokens) - 1, 2048, 64)
