@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fairway.audit import changed_tail, counts_stay
-from fairway.caches import CacheSettings, count_targets, distributions_at
+from fairway.caches import CacheSettings, count_targets, distributions_at, tables_stay
 from fairway.corpus import Manifest
 from fairway.evidence import CacheEvidence, audit_targets
 from fairway.row_gate import load_counts
@@ -57,7 +57,8 @@ def main() -> None:
         recounted = count_targets(changed, plan, first, last, cache, options.threads)
         stored = load_counts(options.counts[rank], cache.output)
         stays.append(counts_stay(stored, recounted, target))
-    CacheEvidence.of(found, wanted, stays, spec.sha256).save(options.evidence)
+    kept = tables_stay(tokens, plan, wanted.changed, cache, manifest.vocabulary, ranks)
+    CacheEvidence.of(found, wanted, stays, kept, spec.sha256).save(options.evidence)
 
 
 if __name__ == "__main__":

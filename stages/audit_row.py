@@ -109,7 +109,7 @@ def main() -> None:
     checks = {
         "normalised": verdict.normalised(rows),
         "causal": verdict.causal(rows, models, cache),
-        "score_before_update": verdict.score_before_update(rows),
+        "score_before_update": verdict.score_before_update(rows, cache),
         "once_each": verdict.once_each(sums, val.targets, val.bytes),
         "null_stream": null_stream(settings, plan, vocabulary, generator),
     }

@@ -13,10 +13,11 @@ from functools import partial
 import numpy as np
 
 from fairway.cache_settings import CacheSettings
-from fairway.counts import MatchCounts, MatchDistributions, OrderDistributions
+from fairway.counts import Found, MatchCounts, MatchDistributions, OrderDistributions
 from fairway.exact import count_exact, count_exact_orders
 from fairway.exact_distributions import exact_distributions
-from fairway.hashed import count_hashed, hashed_distributions
+from fairway.hashed import Look, count_hashed, hashed_distributions
+from fairway.hashed_grams import GramTable
 from fairway.order_counts import OrderCounts
 from fairway.stage import StageError
 from fairway.windows import WindowPlan
@@ -89,12 +90,13 @@ def distributions_at(
     vocabulary: int,
     ranks: int = 1,
     threads: int = 1,
+    look: Look = GramTable.ask,
 ) -> MatchDistributions | OrderDistributions:
     """What the cache would have said of every token of the vocabulary at some targets.
 
     targets: sorted, none twice. The counts come from the code that counts the text itself: hits
     of the token that did come are those of `count_targets`. ranks: matter without prefill only;
-    threads: are used by exact caches only.
+    threads: are used by exact caches only; look: asks a table of a hashed cache.
     Memory: orders · targets · vocabulary · 4 bytes for exact caches.
     Raises StageError for targets outside 1 … N or not in order.
     """
@@ -102,7 +104,7 @@ def distributions_at(
     if targets.size == 0 or (np.diff(targets) <= 0).any():
         raise StageError("targets: empty or not in order; expected rising numbers")
     tokens = check_range(tokens, plan, int(targets[0]), int(targets[-1]))
-    distributions = hashed_distributions
+    distributions = partial(hashed_distributions, look=look)
     if settings.kind == "exact":
         distributions = partial(exact_distributions, threads=threads)
     starts = [1]
@@ -117,6 +119,30 @@ def distributions_at(
     if settings.kind == "exact" and settings.output == "match":
         return first_match(found, settings)
     return found
+
+
+def tables_stay(
+    tokens: np.ndarray,
+    plan: WindowPlan,
+    targets: np.ndarray,
+    settings: CacheSettings,
+    vocabulary: int,
+    ranks: int = 1,
+) -> list[bool]:
+    """Whether each of a hashed cache's tables is the same before and after it was asked.
+
+    One per table and target. An exact cache keeps none from target to target.
+    """
+    stay: list[bool] = []
+
+    def look(table: GramTable, target: int, found: Found) -> None:
+        before = table.digest()
+        table.ask(target, found)
+        stay.append(table.digest() == before)
+
+    if settings.kind == "hashed":
+        distributions_at(tokens, plan, targets, settings, vocabulary, ranks, look=look)
+    return stay
 
 
 def first_match(found: OrderDistributions, settings: CacheSettings) -> MatchDistributions:

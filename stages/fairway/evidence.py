@@ -83,13 +83,15 @@ class CacheEvidence(_Evidence):
 
     orders, totals, hits, distinct: what it says of every token of the vocabulary at the sampled
     targets, as in `MatchDistributions` (distinct empty) or `OrderDistributions` (orders empty).
-    stays: bool (changed,), whether the change left every count before it alone.
+    stays: bool (changed,), whether the change left every count before it alone. kept: bool,
+    whether looking left the tables as they were, one per hashed table and changed target.
     """
 
     orders: np.ndarray
     totals: np.ndarray
     hits: np.ndarray
     distinct: np.ndarray
+    kept: np.ndarray
 
     @classmethod
     def of(
@@ -97,12 +99,13 @@ class CacheEvidence(_Evidence):
         found: MatchDistributions | OrderDistributions,
         wanted: AuditTargets,
         stays: list[bool],
+        kept: list[bool],
         spec: str,
     ) -> "CacheEvidence":
         """From what the cache says at the sampled targets."""
         arrays = {name: np.zeros(0, np.uint32) for name in ("orders", "distinct")}
-        kept = np.array(stays, dtype=bool)
-        return cls(*wanted, kept, spec, **(arrays | found._asdict()))
+        arrays |= found._asdict() | {"kept": np.array(kept, dtype=bool)}
+        return cls(*wanted, np.array(stays, dtype=bool), spec, **arrays)
 
     def at(self, i: int) -> tuple:
         """The counts at the i-th sampled target as gates take them, hits of every token."""

@@ -29,6 +29,7 @@ from fairway.hashed_grams import GramTable, Walk
 from fairway.segments import segment_first, segment_last
 from fairway.threads import run_threads, split
 
+Look = Callable[[GramTable, int, Found], None]
 MAX_BUCKETS = 1 << 31  # keys are uint32, and one more counter is kept
 BLOCK_TARGETS = 1 << 15  # targets per block, about; blocks end where segments end
 
@@ -117,11 +118,17 @@ def count_hashed(
 
 
 def hashed_distributions(
-    tokens: np.ndarray, plan, settings, start: int, targets: np.ndarray, vocabulary: int
+    tokens: np.ndarray,
+    plan,
+    settings,
+    start: int,
+    targets: np.ndarray,
+    vocabulary: int,
+    look: Look = GramTable.ask,
 ) -> MatchDistributions:
     """Counts of every token of the vocabulary at some targets, had it been the target's token.
 
-    targets: sorted, none twice; start: the first target that is counted.
+    targets: sorted, none twice; start: the first target that is counted; look: asks a table.
     """
     found = [empty_found(vocabulary) for _ in targets]
     counters = empty_counters(settings.buckets + 1)
@@ -131,7 +138,7 @@ def hashed_distributions(
             seen = int(segment_first(target, plan.length, plan.stride)) - 1
             if seen >= table.next_target:
                 table.advance(seen, empty_found(0))
-            table.ask(target, row)
+            look(table, target, row)
     for row in found:
         clear_unmatched(row)
     orders, hits, totals = (np.stack(arrays) for arrays in zip(*found, strict=True))

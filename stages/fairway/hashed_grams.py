@@ -13,12 +13,13 @@ The table holds what contexts are looked up in. For pairs the gram a−1 is adde
 is taken off. Then the grams a−1 … b−1 are counted.
 """
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
 
 from fairway.compiled import compiled
-from fairway.counters import Counters, add, read
+from fairway.counters import FULL, Counters, add, read
 from fairway.counts import Found
 from fairway.prefetch import prefetch
 from fairway.segments import context_reach, segment_last
@@ -192,6 +193,13 @@ class GramTable:
                 text[width] = token
                 hash_grams(text, width, width + 1, mask, keys[token + 1 : token + 2])
             note_pairs(self._counts(keys), keys, 0, vocabulary, self.no_pair, found)
+
+    def digest(self) -> str:
+        """SHA-256 of all that the counts depend on."""
+        small, large = self.counters
+        digest = hashlib.sha256(small)
+        digest.update(large[small >= FULL].tobytes())
+        return digest.hexdigest()
 
     @property
     def _mask(self) -> np.uint32:

@@ -41,18 +41,23 @@ def causal(
     return {"ok": not broken, "targets": rows[0].changed.tolist(), "broken": broken}
 
 
-def score_before_update(samples: Sequence[RowEvidence]) -> Check:
-    """Scores come from what was known before the token, and looking changes nothing."""
+def score_before_update(samples: Sequence[RowEvidence], cache: CacheEvidence | None) -> Check:
+    """Scores come from what was known before the token, and looking changes nothing.
+
+    States are a hashed cache's tables and an adaptive gate's weights and counts. An exact cache's
+    look-ups are seen to change nothing as all counts after them are those of the row.
+    """
     difference = max(float(of_seed.difference.max()) for of_seed in samples)
     model = max(float(of_seed.of_model.mean()) for of_seed in samples)
-    kept = all(bool(of_seed.kept.all()) for of_seed in samples)
+    states = [of_seed.kept for of_seed in samples] + ([cache.kept] if cache else [])
+    kept = bool(np.concatenate(states).all())
     same = all(bool(of_seed.same_counts.all()) for of_seed in samples)
     return {
         "ok": kept and same and difference <= LARGEST_DIFFERENCE and model <= MODEL_DIFFERENCE,
         "max_difference_nats": difference,
         "mean_model_difference_nats": model,
         "states_kept": kept,
-        "states_checked": sum(len(of_seed.kept) for of_seed in samples),
+        "states_checked": sum(map(len, states)),
         "counts_agree": same,
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fairway import audit, verdict
-from fairway.caches import CacheSettings, count_targets, distributions_at
+from fairway.caches import CacheSettings, count_targets, distributions_at, tables_stay
 from fairway.counts import MatchCounts
 from fairway.evidence import (
     AuditTargets,
@@ -17,6 +17,7 @@ from fairway.evidence import (
     audit_targets,
     sample_targets,
 )
+from fairway.hashed_grams import GramTable
 from fairway.mixing import row_mixer
 from fairway.row_gate import BayesRow, MatchRow, RowGate, row_gate
 from fairway.scores import Scores
@@ -98,7 +99,8 @@ def cache_evidence(code: RowCode) -> CacheEvidence | None:
         counts = code.count(TOKENS, first, last), code.count(changed, first, last)
         stays.append(audit.counts_stay(*counts, target))
     found = distributions_at(TOKENS, PLAN, WANTED.sampled, code.cache, VOCABULARY, RANKS)
-    return CacheEvidence.of(found, WANTED, stays, "cache")
+    kept = tables_stay(TOKENS, PLAN, WANTED.changed, code.cache, VOCABULARY, RANKS)
+    return CacheEvidence.of(found, WANTED, stays, kept, "cache")
 
 
 def scores_of(nll: np.ndarray, entropy: np.ndarray) -> list[Scores]:
@@ -123,6 +125,10 @@ def row_evidence(code: RowCode, nll: np.ndarray | None = None) -> RowEvidence:
     return witness.evidence("artifact", "spec")
 
 
+def score_before_update(code: RowCode, nll: np.ndarray | None = None) -> dict:
+    return verdict.score_before_update([row_evidence(code, nll)], cache_evidence(code))
+
+
 def broken_parts(code: RowCode, score=score) -> list[str]:
     found = [row_evidence(code)], [model_evidence(score)], cache_evidence(code)
     return verdict.causal(*found)["broken"]
@@ -143,7 +149,7 @@ def test_sound_rows_pass(row):
     code = code_of(*ROWS[row])
     found = row_evidence(code)
     assert verdict.normalised([found])["ok"]
-    before_update = verdict.score_before_update([found])
+    before_update = score_before_update(code)
     assert before_update["ok"] and before_update["states_checked"] == STATE_CHECKS
     assert broken_parts(code) == []
     assert null_check(code)["ok"]
@@ -210,7 +216,7 @@ class TouchedGate(BayesRow):
 def test_a_gate_that_peeks_is_caught():
     code = code_of(*ROWS["match"])
     code = replace(code, gate=PeekingGate(code.gate.gate))
-    assert not verdict.score_before_update([row_evidence(code)])["ok"]
+    assert not score_before_update(code)["ok"]
 
 
 def test_a_gate_that_sees_the_future_is_caught():
@@ -222,14 +228,14 @@ def test_a_gate_that_sees_the_future_is_caught():
 def test_a_gate_that_learns_before_scoring_is_caught():
     code = code_of(*ROWS["bayes"])
     code = replace(code, gate=EagerGate(code.gate.gate))
-    assert not verdict.score_before_update([row_evidence(code)])["ok"]
+    assert not score_before_update(code)["ok"]
     assert "mixing" in broken_parts(code)
 
 
 def test_a_gate_that_changes_when_looked_at_is_caught():
     code = code_of(*ROWS["bayes"])
     code = replace(code, gate=TouchedGate(code.gate.gate))
-    found = verdict.score_before_update([row_evidence(code)])
+    found = score_before_update(code)
     assert not found["ok"]
     assert not found["states_kept"]
 
@@ -243,7 +249,22 @@ def test_a_cache_that_counts_before_it_is_asked_is_caught():
         return replace(found, hits=found.hits + np.uint32(1), total=found.total + np.uint32(1))
 
     code = replace(sound, count=count)
-    assert not verdict.score_before_update([row_evidence(code)])["ok"]
+    assert not score_before_update(code)["ok"]
+
+
+def test_tables_that_change_when_they_are_looked_at_are_caught(monkeypatch):
+    code = code_of(ADAPTIVE, HASHED)
+    found = score_before_update(code)
+    walks = HASHED["max_order"]  # one table per gram length
+    assert found["states_kept"] and found["states_checked"] == STATE_CHECKS + 6 * walks
+    ask = GramTable.ask
+
+    def asks_and_counts(table, target, found):
+        ask(table, target, found)
+        table.counters.small[3] += 1
+
+    monkeypatch.setattr(GramTable, "ask", asks_and_counts)
+    assert not score_before_update(code)["states_kept"]
 
 
 def test_a_cache_that_sees_the_future_is_caught():
@@ -269,7 +290,7 @@ def test_a_model_that_sees_the_future_is_caught():
 
 def test_scores_of_another_model_are_caught():
     nll, _ = score(TOKENS, range(len(PLAN)))
-    found = verdict.score_before_update([row_evidence(code_of(None, None), nll[::-1].copy())])
+    found = score_before_update(code_of(None, None), nll[::-1].copy())
     assert not found["ok"]
     assert found["mean_model_difference_nats"] > verdict.MODEL_DIFFERENCE
 
