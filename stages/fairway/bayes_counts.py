@@ -52,9 +52,10 @@ class Block(NamedTuple):
     """Counts of some targets; arrays (targets, lanes), a lane per level, unless said otherwise.
 
     total, distinct, hits: uint32; 0 where a context never occurred. share: float64, hits/total.
-    column: int32, the value of the feature (total, distinct). active: int32, of each target the
-    levels with total > 0 from low to high, `count` int64 (targets,) of them; lengths: int64
-    (targets,), how many are of the text and of the document, as one number.
+    column: int32, the value of the feature (total, distinct). last: int64 (targets,), the highest
+    level with total > 0, or −1; vectors: int64 (targets,), of `WIDTH` levels each, up to that.
+    lengths: int64 (targets,), how many levels of the text and of the document have total > 0, as
+    one number.
     """
 
     total: np.ndarray
@@ -62,8 +63,8 @@ class Block(NamedTuple):
     hits: np.ndarray
     share: np.ndarray
     column: np.ndarray
-    active: np.ndarray
-    count: np.ndarray
+    last: np.ndarray
+    vectors: np.ndarray
     lengths: np.ndarray
 
 
@@ -73,8 +74,8 @@ def new_block(targets: int, lanes: int) -> Block:
     return Block(
         *np.zeros((3, *shape), dtype=np.uint32),
         np.zeros(shape),
-        *np.zeros((2, *shape), dtype=np.int32),
-        *np.zeros((2, targets), dtype=np.int64),
+        np.zeros(shape, dtype=np.int32),
+        *np.zeros((3, targets), dtype=np.int64),
     )
 
 
@@ -104,7 +105,7 @@ def read_token(trees, token, levels, block, row):
 
 
 @borrowing
-def gather(tokens, counts, first, stop, levels, trees, block):
+def gather_counts(tokens, counts, first, stop, levels, trees, block):
     """Counts of targets first … stop−1 before each; the trees then hold them."""
     text, document = trees
     hits = counts[1]
@@ -127,28 +128,35 @@ def gather(tokens, counts, first, stop, levels, trees, block):
 
 @borrowing
 def describe(block, targets, levels):
-    """Shares, columns and active levels of the first `targets` rows, from their counts."""
+    """Shares, columns, vectors and lengths of the first `targets` rows, from their counts."""
     lanes = block.total.shape[1]
     for row in range(targets):
+        active, last = 0, -1
         for level in range(lanes):
-            total = max(block.total[row, level], np.uint32(1))
-            block.share[row, level] = np.float64(block.hits[row, level]) / np.float64(total)
-        for level in range(lanes):
-            of_total = np.int32(DISTINCT) * log2_bucket(block.total[row, level], TOTALS)
+            total = block.total[row, level]
+            of_total = np.int32(DISTINCT) * log2_bucket(total, TOTALS)
             of_distinct = log2_bucket(block.distinct[row, level], DISTINCT)
             block.column[row, level] = of_total + of_distinct
-        count = 0
-        for level in range(lanes):
-            block.active[row, count] = level
-            count += block.total[row, level] > 0
+            active += total > 0
+            last = max(last, level if total > 0 else -1)
         of_document = 0
         for k in range(levels.document.size):
             of_document += block.total[row, levels.document[k]] > 0
-        block.count[row] = count
-        block.lengths[row] = (count - of_document) * (levels.document.size + 1) + of_document
+        block.last[row] = last
+        block.vectors[row] = (last + WIDTH) // WIDTH
+        block.lengths[row] = (active - of_document) * (levels.document.size + 1) + of_document
+        share_hits(block, row)
+
+
+@borrowing
+def share_hits(block, row):
+    """Shares of a row, from its hits."""
+    for level in range(WIDTH * block.vectors[row]):
+        total = max(block.total[row, level], np.uint32(1))
+        block.share[row, level] = np.float64(block.hits[row, level]) / np.float64(total)
 
 
 def lanes_of(levels: Levels) -> int:
-    """Levels, rounded up to whole vectors, and at least one more: a list of all has an end."""
+    """Levels, rounded up to whole vectors."""
     count = len(levels.text) + len(levels.document) + len(levels.cache)
-    return (count // WIDTH + 1) * WIDTH
+    return -(-count // WIDTH) * WIDTH

@@ -16,19 +16,23 @@ from fairway.bayes_counts import (
     DISTINCT,
     TOTALS,
     describe,
-    gather,
+    gather_counts,
     log2_bucket,
     read_row,
     read_token,
+    share_hits,
 )
 from fairway.compiled import borrowing
 from fairway.document_counts import has_room
+from fairway.lane_chains import mix_lanes, multiply_back
 from fairway.lanes import (
     WIDTH,
     exponential,
+    gather,
     inverse_root,
     load,
     same,
+    scatter,
     store,
     store_whole,
     where_positive,
@@ -67,22 +71,17 @@ class Learned(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch of one target, arrays (lanes,) unless said otherwise; a level's when it is active.
+    """Scratch of one target, a lane per level.
 
-    shared: int64 (3,), where the weights of the features that all levels share begin. help: int32,
-    the feature how much the level helped. own: float32 (3, lanes), of the two features that each
-    level has for itself the sum of weights, and both sums of squares. steps: float32 (2, lanes),
-    of their weights. trust: float32, total/(total + κ). before: float64, the probability before
-    the level; slope: float64, d ln p / d probability after the level, 0 for levels not active.
+    shared: int64 (3,), where the weights of the features that all levels share begin. help: int32
+    (lanes,), the feature how much the level helped. trust: float32 (lanes,), total/(total + κ),
+    0 where total is. before: float32 (lanes,), the probability before the level.
     """
 
     shared: np.ndarray
     help: np.ndarray
-    own: np.ndarray
-    steps: np.ndarray
     trust: np.ndarray
     before: np.ndarray
-    slope: np.ndarray
 
 
 def new_workspace(lanes: int) -> Workspace:
@@ -90,10 +89,7 @@ def new_workspace(lanes: int) -> Workspace:
     return Workspace(
         np.zeros(3, dtype=np.int64),
         np.zeros(lanes, dtype=np.int32),
-        np.zeros((3, lanes), dtype=np.float32),
-        np.zeros((2, lanes), dtype=np.float32),
-        np.zeros(lanes, dtype=np.float32),
-        *np.zeros((2, lanes)),
+        *np.zeros((2, lanes), dtype=np.float32),
     )
 
 
@@ -104,51 +100,48 @@ def _bucket(value, buckets):
 
 
 @borrowing
-def _find_weights(entropy, block, row, learned, work):
-    """Which weights the features of the context choose."""
+def _find_shared(entropy, lengths, learned, work):
+    """Which weights those features choose that do not depend on the level."""
     lanes = learned.helped.size
     streak = log2_bucket(2.0 * learned.recent[1] + 1.0, _STREAKS)
     gate = streak * _GAINS + _bucket(2.0 * learned.recent[0] + 4.0, _GAINS)
     work.shared[0] = lanes * (_ENTROPY_AT + _bucket(2.0 * entropy, _ENTROPIES))
     work.shared[1] = lanes * (_GATE_AT + gate)
-    work.shared[2] = lanes * (LENGTHS_AT + block.lengths[row])
-    eight, first, last = same(8.0), same(float(_HELP_AT)), same(float(_HELP_AT + _HELPS - 1))
-    for at in range(0, lanes, WIDTH):
-        bucket = eight * load(learned.helped, at) + eight + first
-        store_whole(work.help, at, within(bucket, first, last))
-    for k in range(block.count[row]):
-        level = block.active[row, k]
-        of_total, of_help = block.column[row, level], work.help[level]
-        work.own[0, level] = learned.weights[of_total, level] + learned.weights[of_help, level]
-        work.own[1, level] = learned.squares[of_total, level]
-        work.own[2, level] = learned.squares[of_help, level]
+    work.shared[2] = lanes * (LENGTHS_AT + lengths)
 
 
 @borrowing
 def _weigh(entropy, block, row, learned, work):
     """How far each level is trusted."""
-    _find_weights(entropy, block, row, learned, work)
-    one, zero, most = same(1.0), same(0.0), same(_LARGEST_LOGIT)
-    for at in range(0, learned.helped.size, WIDTH):
+    _find_shared(entropy, block.lengths[row], learned, work)
+    lanes, one, zero, most = learned.helped.size, same(1.0), same(0.0), same(_LARGEST_LOGIT)
+    eight, first, last = same(8.0), same(float(_HELP_AT)), same(float(_HELP_AT + _HELPS - 1))
+    for vector in range(block.vectors[row]):
+        at = vector * WIDTH
+        help_column = eight * load(learned.helped, at) + eight + first
+        store_whole(work.help, at, within(help_column, first, last))
         logit = (
-            load(work.own, at)
+            gather(learned.weights, block.column, row * lanes + at, at)
+            + gather(learned.weights, work.help, at, at)
             + load(learned.weights, work.shared[0] + at)
             + load(learned.weights, work.shared[1] + at)
             + load(learned.weights, work.shared[2] + at)
         )
-        logit = within(logit, zero - most, most)
-        store(work.trust, at, one / (one + exponential(zero - logit)))
+        trust = one / (one + exponential(within(zero - logit, zero - most, most)))
+        total = load(block.total, row * lanes + at)
+        store(work.trust, at, where_positive(total, trust, zero))
 
 
 @borrowing
 def _chain(model, block, row, work):
     """The probability of the token of the shares, mixed level by level into the model's."""
-    probability = model
-    for k in range(block.count[row]):
-        level = block.active[row, k]
-        work.before[level] = probability
-        trust = np.float64(work.trust[level])
-        probability = trust * block.share[row, level] + (1.0 - trust) * probability
+    probability, lanes = model, work.trust.size
+    for vector in range(block.vectors[row]):
+        at = vector * WIDTH
+        before, probability = mix_lanes(
+            load(work.trust, at), block.share, row * lanes + at, probability
+        )
+        store(work.before, at, before)
     return probability
 
 
@@ -158,22 +151,14 @@ def _learn(probability, gain, block, row, learned, rate, work):
 
     gain: nats that it cost the model more than the gate.
     """
-    slope, count = min(1.0 / probability, _STEEPEST), block.count[row]
-    for k in range(count - 1, -1, -1):
-        level = block.active[row, k]
-        work.slope[level] = slope
-        slope *= 1.0 - np.float64(work.trust[level])
-    _step(block.share, row * learned.helped.size, learned, rate, work)
-    for k in range(count):
-        level = block.active[row, k]
-        of_total, of_help = block.column[row, level], work.help[level]
-        learned.weights[of_total, level] += work.steps[0, level]
-        learned.weights[of_help, level] += work.steps[1, level]
-        learned.squares[of_total, level] = work.own[1, level]
-        learned.squares[of_help, level] = work.own[2, level]
-        work.slope[level] = 0.0
+    slope = np.float32(min(1.0 / probability, _STEEPEST))  # of ln p, by p after the level
+    vectors, one = block.vectors[row], same(1.0)
+    for vector in range(vectors - 1, -1, -1):
+        kept = one - load(work.trust, vector * WIDTH)
+        slopes, slope = multiply_back(kept, slope)
+        _step(slopes, vector * WIDTH, block, row, learned, rate, work)
     learned.recent[0] += (1.0 - _GATE_MEMORY) * (gain - learned.recent[0])
-    last = block.share[row, block.active[row, count - 1]] if count else 0.0
+    last = block.share[row, block.last[row]] if vectors else 0.0
     if last > 0.5:
         learned.recent[1] += 1.0
     else:
@@ -181,32 +166,35 @@ def _learn(probability, gain, block, row, learned, rate, work):
 
 
 @borrowing
-def _step(share, share_at, learned, rate, work):
-    """The steps of all levels' weights, eight at a time; a slope of 0 makes a step of 0.
-
-    The weights of shared features are changed at once, those of a level's own features are left
-    in work.steps, with their new sums of squares in work.own.
-    """
+def _step(slopes, at, block, row, learned, rate, work):
+    """The steps of the weights of eight levels; where total is 0, trust is, and no step made."""
     lanes, one = learned.helped.size, same(1.0)
     pace, rate = same(1.0 - _LEVEL_MEMORY), same(rate)
-    for at in range(0, lanes, WIDTH):
-        after, before = load(share, share_at + at), load(work.before, at)
-        trust, slope = load(work.trust, at), load(work.slope, at)
-        ascent = slope * (after - before) * trust * (one - trust)  # d ln p / d s
-        square, stride = ascent * ascent, rate * ascent
-        for k in range(3):
-            place = work.shared[k] + at
-            squares = load(learned.squares, place) + square
-            store(learned.squares, place, squares)
-            weights = load(learned.weights, place) + stride * inverse_root(squares)
-            store(learned.weights, place, weights)
-        for k in range(2):
-            squares = load(work.own, (k + 1) * lanes + at) + square
-            store(work.own, (k + 1) * lanes + at, squares)
-            store(work.steps, k * lanes + at, stride * inverse_root(squares))
-        helped = load(learned.helped, at)
-        moved = helped + pace * ((after - before) / (after + before) - helped)
-        store(learned.helped, at, where_positive(slope, moved, helped))
+    trust, before = load(work.trust, at), load(work.before, at)
+    share = load(block.share, row * lanes + at)
+    ascent = slopes * (share - before) * trust * (one - trust)  # d ln p / d s
+    square, stride = ascent * ascent, rate * ascent
+    for k in range(3):
+        place = work.shared[k] + at
+        squares = load(learned.squares, place) + square
+        store(learned.squares, place, squares)
+        weights = load(learned.weights, place) + stride * inverse_root(squares)
+        store(learned.weights, place, weights)
+    _step_own(block.column, row * lanes + at, at, square, stride, learned)
+    _step_own(work.help, at, at, square, stride, learned)
+    helped = load(learned.helped, at)
+    moved = helped + pace * ((share - before) / (share + before) - helped)
+    store(learned.helped, at, where_positive(trust, moved, helped))
+
+
+@borrowing
+def _step_own(columns, columns_at, at, square, stride, learned):
+    """The same for a feature that each level has for itself."""
+    squares = gather(learned.squares, columns, columns_at, at) + square
+    scatter(learned.squares, columns, columns_at, at, squares)
+    weights = gather(learned.weights, columns, columns_at, at)
+    weights = weights + stride * inverse_root(squares)
+    scatter(learned.weights, columns, columns_at, at, weights)
 
 
 @borrowing
@@ -218,11 +206,11 @@ def mix_targets(tokens, nll, entropy, counts, levels, learned, trees, scratch, r
     were scored: it stops before the document's tree runs out of room.
     """
     block, work = scratch
-    for first in range(0, tokens.size, block.count.size):
-        stop = min(first + block.count.size, tokens.size)
+    for first in range(0, tokens.size, block.lengths.size):
+        stop = min(first + block.lengths.size, tokens.size)
         if not has_room(trees.document, stop - first):
             return first
-        gather(tokens, counts, first, stop, levels, trees, block)
+        gather_counts(tokens, counts, first, stop, levels, trees, block)
         describe(block, stop - first, levels)
         for i in range(first, stop):
             row = i - first
@@ -249,5 +237,5 @@ def distribution_at(model, entropy, counts, levels, learned, trees, scratch, mix
         for k in range(levels.cache.size):
             hits = counts[1][levels.first_column[0] + k, token]
             block.hits[0, levels.cache[k]] = hits
-        describe(block, 1, levels)
+        share_hits(block, 0)
         mixed[token] = _chain(np.float64(model[token]), block, 0, work)

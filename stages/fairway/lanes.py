@@ -98,7 +98,7 @@ def same(typing_context, number):
 
 @intrinsic
 def load(typing_context, array, index):
-    """load(array, index): elements index … index+7 of a C array of float32 or float64."""
+    """load(array, index): elements index … index+7 of a C array of float32, float64 or uint32."""
 
     def generate(context, builder, signature, arguments):
         kind = context.get_data_type(signature.args[0].dtype)
@@ -106,7 +106,9 @@ def load(typing_context, array, index):
         vector = ir.VectorType(kind, WIDTH)
         value = builder.load(builder.bitcast(address, vector.as_pointer()))
         value.align = 4
-        return value if vector == _FLOATS else builder.fptrunc(value, _FLOATS)
+        if kind == ir.DoubleType():
+            return builder.fptrunc(value, _FLOATS)
+        return value if vector == _FLOATS else builder.uitofp(value, _FLOATS)
 
     return lanes_type(array, index), generate
 
@@ -182,6 +184,51 @@ def where_positive(typing_context, value, yes, no):
         return builder.select(builder.fcmp_ordered(">", value, _constant(0.0)), yes, no)
 
     return lanes_type(*[lanes_type] * 3), generate
+
+
+def _cells(context, builder, signature, table, columns, columns_at, lane_at) -> list[ir.Value]:
+    """Addresses of table[columns[columns_at + k], lane_at + k] for lanes k."""
+    table_type, columns_type = signature.args[:2]
+    stride = builder.extract_value(
+        context.make_array(table_type)(context, builder, table).shape, 1
+    )
+    cells = []
+    for lane in range(WIDTH):
+        offset = ir.Constant(ir.IntType(64), lane)
+        place = builder.add(columns_at, offset)
+        column = builder.load(_address(context, builder, columns_type, columns, place))
+        row = builder.mul(builder.zext(column, ir.IntType(64)), stride)
+        index = builder.add(row, builder.add(lane_at, offset))
+        cells.append(_address(context, builder, table_type, table, index))
+    return cells
+
+
+@intrinsic
+def gather(typing_context, table, columns, columns_at, lane_at):
+    """Lanes k of table[columns[columns_at + k], lane_at + k]; C arrays of float32 and int32."""
+
+    def generate(context, builder, signature, arguments):
+        result = ir.Constant(_FLOATS, ir.Undefined)
+        for lane, cell in enumerate(_cells(context, builder, signature, *arguments)):
+            place = ir.Constant(ir.IntType(32), lane)
+            result = builder.insert_element(result, builder.load(cell), place)
+        return result
+
+    return lanes_type(table, columns, columns_at, lane_at), generate
+
+
+@intrinsic
+def scatter(typing_context, table, columns, columns_at, lane_at, value):
+    """Store lanes where `gather` finds them."""
+
+    def generate(context, builder, signature, arguments):
+        cells = _cells(context, builder, signature, *arguments[:4])
+        for lane, cell in enumerate(cells):
+            place = ir.Constant(ir.IntType(32), lane)
+            builder.store(builder.extract_element(arguments[4], place), cell)
+        return context.get_dummy_value()
+
+    return types.void(table, columns, columns_at, lane_at, value), generate
 
 
 @intrinsic
