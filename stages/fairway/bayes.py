@@ -194,7 +194,7 @@ class BayesGate:
         places["first_column"] = [self._first_cache_order - self.min_order]
         above = self.continuation_orders + 1 - self.min_order
         places["new_column"] = [above if self.continuation_orders else 0]
-        return Levels(**{name: np.array(found, np.int64) for name, found in places.items()})
+        return Levels(**{name: np.array(found, np.uint64) for name, found in places.items()})
 
     @property
     def _first_cache_order(self) -> int:

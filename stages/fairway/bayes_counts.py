@@ -22,12 +22,12 @@ from fairway.lanes import WIDTH
 from fairway.shards import BOS
 from fairway.successors import SuccessorTree, fetch_ahead, observe, read_contexts, read_hits
 
-BLOCK = 32  # targets whose counts are gathered at once: few enough to stay in the near cache
+BLOCK = 16  # targets whose counts are gathered at once: few enough to stay in the near cache
 TOTALS, DISTINCT = 16, 6  # values of a context's feature: log2 of both together
 
 
 class Levels(NamedTuple):
-    """Where in the order of mixing each source's levels come, int64 arrays.
+    """Where in the order of mixing each source's levels come, uint64 arrays.
 
     text, document: (orders,), by order from 1; cache: (orders,), by order from the one in column
     `first_column` (1,) of the exact cache's counts. new_column: (1,), of the order whose hits say
@@ -92,7 +92,7 @@ def read_row(trees, counts, source_row, levels, block, row):
     read_contexts(trees.text, levels.text, block.total, block.distinct, row)
     read_document(trees.document, levels.document, block.total, block.distinct, row)
     for k in range(levels.cache.size):
-        level, column = levels.cache[k], levels.first_column[0] + k
+        level, column = levels.cache[k], levels.first_column[0] + np.uint64(k)
         block.total[row, level] = counts[0][source_row, column]
         block.distinct[row, level] = counts[2][source_row, column]
 
@@ -116,7 +116,8 @@ def gather_counts(tokens, counts, first, stop, levels, trees, block):
         row = i - first
         read_row(trees, counts, i, levels, block, row)
         for k in range(levels.cache.size):
-            block.hits[row, levels.cache[k]] = hits[i, levels.first_column[0] + k]
+            column = levels.first_column[0] + np.uint64(k)
+            block.hits[row, levels.cache[k]] = hits[i, column]
         is_new = hits[i, levels.new_column[0]] == 0
         observe(text, tokens[i], is_new, shift, levels.text, block.hits, row)
         if tokens[i] == BOS or document.used[1] >= DOCUMENT_TOKENS:

@@ -120,12 +120,12 @@ def _weigh(entropy, block, row, learned, work):
         at = vector * WIDTH
         help_column = eight * load(learned.helped, at) + eight + first
         store_whole(work.help, at, within(help_column, first, last))
-        logit = (
+        logit = (  # last what the target before decides, so that the rest need not wait
             gather(learned.weights, block.column, row * lanes + at, at)
-            + gather(learned.weights, work.help, at, at)
             + load(learned.weights, work.shared[0] + at)
-            + load(learned.weights, work.shared[1] + at)
             + load(learned.weights, work.shared[2] + at)
+            + gather(learned.weights, work.help, at, at)
+            + load(learned.weights, work.shared[1] + at)
         )
         trust = one / (one + exponential(within(zero - logit, zero - most, most)))
         total = load(block.total, row * lanes + at)
@@ -235,7 +235,7 @@ def distribution_at(model, entropy, counts, levels, learned, trees, scratch, mix
     for token in range(model.size):
         read_token(trees, token, levels, block, 0)
         for k in range(levels.cache.size):
-            hits = counts[1][levels.first_column[0] + k, token]
+            hits = counts[1][levels.first_column[0] + np.uint64(k), token]
             block.hits[0, levels.cache[k]] = hits
         share_hits(block, 0)
         mixed[token] = _chain(np.float64(model[token]), block, 0, work)

@@ -23,7 +23,7 @@ from fairway.grams import gram_key, scramble, slot_shift
 
 DOCUMENT_TOKENS = 1 << 18  # a longer document is counted anew, which bounds the memory
 FEWEST_NODES = 1 << 11  # room for a short document
-NO_NODE = -1
+NO_NODE = np.uint32(0xFFFFFFFF)
 _TOTAL, _DISTINCT, _FIRST = 0, 1, 2  # columns of a node
 _NODES, _TOKENS, _DOCUMENT = 0, 1, 2  # of `used`
 _SLOTS_PER_NODE = 2
@@ -39,7 +39,7 @@ class DocumentCounts(NamedTuple):
 
     table: uint64 (slots, 2), the dictionary: (number of the document, node, token) and (hits,
     child); what bears another document's number is as good as empty. nodes: uint32 (nodes, 3),
-    total, distinct, first. tokens: uint16 (DOCUMENT_TOKENS,). context: int64 (depth,), at n−1 the
+    total, distinct, first. tokens: uint16 (DOCUMENT_TOKENS,). context: uint32 (depth,), at n−1 the
     node of the last n−1 tokens, the context of order n, or NO_NODE. used: int64 (3,), nodes in
     use, tokens since the start, number of the document.
     """
@@ -63,7 +63,7 @@ class DocumentCounts(NamedTuple):
 
 def new_document(depth: int, nodes: int = FEWEST_NODES) -> DocumentCounts:
     """An empty tree for contexts of 0 … depth−1 tokens, with room for `nodes`, a power of two."""
-    context = np.full(depth, NO_NODE, dtype=np.int64)
+    context = np.full(depth, NO_NODE, dtype=np.uint32)
     context[:1] = 0
     return DocumentCounts(
         np.zeros((_SLOTS_PER_NODE * nodes, 2), dtype=np.uint64),
@@ -121,7 +121,7 @@ def _child_key(document, node, token):
 @borrowing
 def _add(document, slot, key, hits, total, first):
     """Put a new child into a free slot."""
-    child = document.used[_NODES]
+    child = np.uint32(document.used[_NODES])
     document.table[slot, 0] = key
     document.table[slot, 1] = hits | np.uint64(child)
     document.nodes[child, _TOTAL] = total
@@ -147,7 +147,7 @@ def _count(document, node, token, shift):
     nodes[node, _TOTAL] = total + 1
     if total == 0:
         nodes[node, _DISTINCT], nodes[node, _FIRST] = 1, place
-        return np.uint64(0), np.int64(NO_NODE)
+        return np.uint64(0), NO_NODE
     if total == 1:
         _give_children(document, node, shift)
     key = _child_key(document, node, token)
@@ -155,9 +155,9 @@ def _count(document, node, token, shift):
     if document.table[slot, 0] == key:
         entry = document.table[slot, 1]
         document.table[slot, 1] = entry + _ONE_HIT
-        return entry >> np.uint64(32), np.int64(entry & _NODE)
+        return entry >> np.uint64(32), np.uint32(entry & _NODE)
     nodes[node, _DISTINCT] += 1
-    return np.uint64(0), np.int64(_add(document, slot, key, _ONE_HIT, 0, 0))
+    return np.uint64(0), _add(document, slot, key, _ONE_HIT, 0, 0)
 
 
 @borrowing
@@ -168,11 +168,11 @@ def _count_first(document, token, pair_is_new, shift):
     if document.table[slot, 0] != key:
         _add(document, slot, key, np.uint64(0), 0, 0)
     entry = document.table[slot, 1]
-    if pair_is_new:
-        document.table[slot, 1] = entry + _ONE_HIT
-        document.nodes[0, _TOTAL] += 1
-        document.nodes[0, _DISTINCT] += entry < _ONE_HIT
-    return entry >> np.uint64(32), np.int64(entry & _NODE)
+    once = np.uint64(pair_is_new)  # a number, as no processor guesses this branch
+    document.table[slot, 1] = entry + once * _ONE_HIT
+    document.nodes[0, _TOTAL] += once
+    document.nodes[0, _DISTINCT] += once & np.uint64(entry < _ONE_HIT)
+    return entry >> np.uint64(32), np.uint32(entry & _NODE)
 
 
 @borrowing
@@ -211,7 +211,7 @@ def observe_document(document, token, levels, hits, row):
     document.tokens[document.used[_TOKENS]] = token
     shift, seen = slot_shift(document.table), np.uint64(0)
     for order in range(levels.size, 0, -1):
-        node, child = document.context[order - 1], np.int64(NO_NODE)
+        node, child = document.context[order - 1], NO_NODE
         if order == 1:
             seen, child = _count_first(document, token, seen == 0, shift)
         elif node == NO_NODE:

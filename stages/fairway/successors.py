@@ -15,7 +15,7 @@ from fairway.compiled import borrowing, compiled
 from fairway.grams import find_slot, gram_key, scramble, slot_shift
 from fairway.prefetch import prefetch
 
-ABSENT = -1  # the node of a context of more tokens than came yet
+ABSENT = np.uint32(0xFFFFFFFF)  # the node of a context of more tokens than came yet
 _TOTAL, _DISTINCT = 0, 1  # columns of a node
 _SLOTS_PER_NODE = 2
 _ONE_HIT = np.uint64(1 << 32)  # an entry holds the hits above, the node below
@@ -28,7 +28,7 @@ class SuccessorTree(NamedTuple):
     table: uint64 (slots, 2), the dictionary of `fairway.grams` from (node, token) to (hits,
     child), hits: how often the child counted as a successor. slot: int64 (nodes,), a node's place
     there. nodes: uint32 (nodes, 2), how often anything was counted after it (total), and after
-    how many different tokens (distinct). context: int64 (depth,), at n−1 the node of the last n−1
+    how many different tokens (distinct). context: uint32 (depth,), at n−1 the node of the last n−1
     tokens, the context of order n, or ABSENT where so few tokens came yet. used: int64 (2,),
     nodes in use and tokens since the start.
     """
@@ -53,7 +53,7 @@ class SuccessorTree(NamedTuple):
 
 def new_tree(depth: int, nodes: int = 1 << 12) -> SuccessorTree:
     """An empty tree for contexts of 0 … depth−1 tokens, with room for `nodes`, a power of two."""
-    context = np.full(depth, ABSENT, dtype=np.int64)
+    context = np.full(depth, ABSENT, dtype=np.uint32)
     context[:1] = 0
     return SuccessorTree(
         np.zeros((_SLOTS_PER_NODE * nodes, 2), dtype=np.uint64),
@@ -104,7 +104,7 @@ def fetch_ahead(tree, tokens, first, stop):
     """Ask for the entries of order 2 at `tokens`, first … stop−1: the tree's only far memory."""
     shift = slot_shift(tree.table)
     for i in range(max(first, 1), stop):
-        key = gram_key(np.int64(0), tokens[i - 1])
+        key = gram_key(0, tokens[i - 1])
         slot = find_slot(tree.table, key, scramble(key), shift)
         key = gram_key(tree.table[slot, 1] & _NODE, tokens[i])
         prefetch(tree.table, np.uint64(2) * (scramble(key) >> shift))
@@ -119,7 +119,7 @@ def observe(tree, token, longer_is_new, shift, levels, hits, row):
     """
     for order in range(levels.size, 0, -1):
         context = tree.context[order - 1]
-        child, is_new = np.int64(ABSENT), True
+        child, is_new = ABSENT, True
         hits[row, levels[order - 1]] = 0
         if context != ABSENT:
             key = gram_key(context, token)
@@ -128,12 +128,12 @@ def observe(tree, token, longer_is_new, shift, levels, hits, row):
             if is_new:
                 _add(tree, slot, key)
             entry = tree.table[slot, 1]
-            child = np.int64(entry & _NODE)
+            child = np.uint32(entry & _NODE)
             hits[row, levels[order - 1]] = entry >> np.uint64(32)
-            if longer_is_new:
-                tree.nodes[context, _DISTINCT] += np.uint32(entry < _ONE_HIT)
-                tree.nodes[context, _TOTAL] += np.uint32(1)
-                tree.table[slot, 1] = entry + _ONE_HIT
+            once = np.uint64(longer_is_new)  # a number, as no processor guesses this branch
+            tree.nodes[context, _DISTINCT] += once & np.uint64(entry < _ONE_HIT)
+            tree.nodes[context, _TOTAL] += once
+            tree.table[slot, 1] = entry + once * _ONE_HIT
         longer_is_new = is_new
         if order < levels.size:
             tree.context[order] = child
