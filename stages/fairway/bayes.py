@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fairway.bayes_counts import BLOCK, Block, Levels, Trees, lanes_of, new_block
+from fairway.bayes_counts import BLOCK, Block, Levels, Trees, new_block, new_levels
 from fairway.bayes_kernels import (
     FEATURES,
     LENGTHS_AT,
@@ -125,7 +125,7 @@ class BayesGate:
     def start(self) -> BayesState:
         """The state before the first target."""
         levels = self._levels()
-        lanes = lanes_of(levels)
+        lanes = len(levels.numbers)
         lengths = (self.max_order + 1) * (self.document_orders + 1)
         weights = np.zeros((LENGTHS_AT + lengths, lanes), dtype=np.float32)
         weights[: FEATURES[1]] = _START_WEIGHT
@@ -191,10 +191,12 @@ class BayesGate:
                 if holds:
                     places[source].append(level)
                     level += 1
-        places["first_column"] = [self._first_cache_order - self.min_order]
         above = self.continuation_orders + 1 - self.min_order
-        places["new_column"] = [above if self.continuation_orders else 0]
-        return Levels(**{name: np.array(found, np.uint64) for name, found in places.items()})
+        return new_levels(
+            places,
+            first_column=self._first_cache_order - self.min_order,
+            new_column=above if self.continuation_orders else 0,
+        )
 
     @property
     def _first_cache_order(self) -> int:

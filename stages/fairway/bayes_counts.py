@@ -18,12 +18,20 @@ from fairway.document_counts import (
     read_document_hits,
 )
 from fairway.grams import slot_shift
-from fairway.lanes import WIDTH
+from fairway.lane_chains import store_shares
+from fairway.lanes import (
+    WIDTH,
+    larger,
+    largest_lane,
+    load,
+    same,
+    sum_of_lanes,
+    where_positive,
+)
 from fairway.shards import BOS
 from fairway.successors import SuccessorTree, fetch_ahead, observe, read_contexts, read_hits
 
 BLOCK = 16  # targets whose counts are gathered at once: few enough to stay in the near cache
-TOTALS, DISTINCT = 16, 6  # values of a context's feature: log2 of both together
 
 
 class Levels(NamedTuple):
@@ -31,7 +39,8 @@ class Levels(NamedTuple):
 
     text, document: (orders,), by order from 1; cache: (orders,), by order from the one in column
     `first_column` (1,) of the exact cache's counts. new_column: (1,), of the order whose hits say
-    whether a gram is new to the continuation counts.
+    whether a gram is new to the continuation counts. float32 (lanes,): lengths, what a level with
+    total > 0 adds to a block's lengths; numbers, 0, 1, 2, …
     """
 
     text: np.ndarray
@@ -39,6 +48,8 @@ class Levels(NamedTuple):
     cache: np.ndarray
     first_column: np.ndarray
     new_column: np.ndarray
+    lengths: np.ndarray
+    numbers: np.ndarray
 
 
 class Trees(NamedTuple):
@@ -52,17 +63,15 @@ class Block(NamedTuple):
     """Counts of some targets; arrays (targets, lanes), a lane per level, unless said otherwise.
 
     total, distinct, hits: uint32; 0 where a context never occurred. share: float64, hits/total.
-    column: int32, the value of the feature (total, distinct). last: int64 (targets,), the highest
-    level with total > 0, or −1; vectors: int64 (targets,), of `WIDTH` levels each, up to that.
-    lengths: int64 (targets,), how many levels of the text and of the document have total > 0, as
-    one number.
+    last: int64 (targets,), the highest level with total > 0, or −1; vectors: int64 (targets,), of
+    `WIDTH` levels each, up to that. lengths: int64 (targets,), how many levels of the text and of
+    the document have total > 0, as one number.
     """
 
     total: np.ndarray
     distinct: np.ndarray
     hits: np.ndarray
     share: np.ndarray
-    column: np.ndarray
     last: np.ndarray
     vectors: np.ndarray
     lengths: np.ndarray
@@ -74,16 +83,8 @@ def new_block(targets: int, lanes: int) -> Block:
     return Block(
         *np.zeros((3, *shape), dtype=np.uint32),
         np.zeros(shape),
-        np.zeros(shape, dtype=np.int32),
         *np.zeros((3, targets), dtype=np.int64),
     )
-
-
-@borrowing
-def log2_bucket(value, buckets):
-    """The whole part of log2(value), value ≥ 1 (0 gives 0), at most buckets − 1."""
-    exponent = (np.float32(value).view(np.int32) >> np.int32(23)) - np.int32(127)
-    return min(max(exponent, np.int32(0)), np.int32(buckets - 1))
 
 
 @borrowing
@@ -129,35 +130,35 @@ def gather_counts(tokens, counts, first, stop, levels, trees, block):
 
 @borrowing
 def describe(block, targets, levels):
-    """Shares, columns, vectors and lengths of the first `targets` rows, from their counts."""
+    """Shares, last levels, vectors and lengths of the first `targets` rows, from their counts."""
     lanes = block.total.shape[1]
     for row in range(targets):
-        active, last = 0, -1
-        for level in range(lanes):
-            total = block.total[row, level]
-            of_total = np.int32(DISTINCT) * log2_bucket(total, TOTALS)
-            of_distinct = log2_bucket(block.distinct[row, level], DISTINCT)
-            block.column[row, level] = of_total + of_distinct
-            active += total > 0
-            last = max(last, level if total > 0 else -1)
-        of_document = 0
-        for k in range(levels.document.size):
-            of_document += block.total[row, levels.document[k]] > 0
-        block.last[row] = last
-        block.vectors[row] = (last + WIDTH) // WIDTH
-        block.lengths[row] = (active - of_document) * (levels.document.size + 1) + of_document
+        lengths, last, zero, none = same(0.0), same(-1.0), same(0.0), same(-1.0)
+        for at in range(0, lanes, WIDTH):
+            total = load(block.total, row * lanes + at)
+            lengths = lengths + where_positive(total, load(levels.lengths, at), zero)
+            last = larger(last, where_positive(total, load(levels.numbers, at), none))
+        block.last[row] = np.int64(largest_lane(last))
+        block.vectors[row] = (block.last[row] + WIDTH) // WIDTH
+        block.lengths[row] = np.int64(sum_of_lanes(lengths))
         share_hits(block, row)
 
 
 @borrowing
 def share_hits(block, row):
     """Shares of a row, from its hits."""
-    for level in range(WIDTH * block.vectors[row]):
-        total = max(block.total[row, level], np.uint32(1))
-        block.share[row, level] = np.float64(block.hits[row, level]) / np.float64(total)
+    lanes = block.total.shape[1]
+    for vector in range(block.vectors[row]):
+        store_shares(block.share, block.hits, block.total, row * lanes + vector * WIDTH)
 
 
-def lanes_of(levels: Levels) -> int:
-    """Levels, rounded up to whole vectors."""
-    count = len(levels.text) + len(levels.document) + len(levels.cache)
-    return -(-count // WIDTH) * WIDTH
+def new_levels(places: dict[str, list[int]], first_column: int, new_column: int) -> Levels:
+    """From the levels of every source: text, document and cache."""
+    count = sum(map(len, places.values()))
+    lengths = np.zeros(-(-count // WIDTH) * WIDTH, dtype=np.float32)
+    lengths[places["text"] + places["cache"]] = len(places["document"]) + 1
+    lengths[places["document"]] = 1
+    numbers = np.arange(len(lengths), dtype=np.float32)
+    columns = {"first_column": [first_column], "new_column": [new_column]}
+    arrays = {name: np.array(found, np.uint64) for name, found in (places | columns).items()}
+    return Levels(**arrays, lengths=lengths, numbers=numbers)

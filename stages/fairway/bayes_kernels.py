@@ -12,16 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fairway.bayes_counts import (
-    DISTINCT,
-    TOTALS,
-    describe,
-    gather_counts,
-    log2_bucket,
-    read_row,
-    read_token,
-    share_hits,
-)
+from fairway.bayes_counts import describe, gather_counts, read_row, read_token, share_hits
 from fairway.compiled import borrowing
 from fairway.document_counts import has_room
 from fairway.lane_chains import mix_lanes, multiply_back
@@ -36,14 +27,16 @@ from fairway.lanes import (
     store,
     store_whole,
     where_positive,
+    whole_log2,
     within,
 )
 
 # How many values each feature of a context has, and where its weights begin.
+_TOTALS, _DISTINCT = 16, 6  # log2 of both together
 _ENTROPIES = 16  # of the model, in halves of a nat
 _HELPS = 16  # how much the level helped lately
 _STREAKS, _GAINS = 8, 16  # of the gate, both together: log2, halves of a nat
-_ENTROPY_AT = TOTALS * DISTINCT
+_ENTROPY_AT = _TOTALS * _DISTINCT
 _HELP_AT = _ENTROPY_AT + _ENTROPIES
 _GATE_AT = _HELP_AT + _HELPS
 LENGTHS_AT = _GATE_AT + _STREAKS * _GAINS  # how many levels of the text and of the document
@@ -73,12 +66,14 @@ class Learned(NamedTuple):
 class Workspace(NamedTuple):
     """Scratch of one target, a lane per level.
 
-    shared: int64 (3,), where the weights of the features that all levels share begin. help: int32
-    (lanes,), the feature how much the level helped. trust: float32 (lanes,), total/(total + κ),
-    0 where total is. before: float32 (lanes,), the probability before the level.
+    shared: int64 (3,), where the weights of the features that all levels share begin. counted,
+    help: int32 (lanes,), the features (total, distinct) and how much the level helped. trust:
+    float32 (lanes,), total/(total + κ), 0 where total is. before: float32 (lanes,), the
+    probability before the level.
     """
 
     shared: np.ndarray
+    counted: np.ndarray
     help: np.ndarray
     trust: np.ndarray
     before: np.ndarray
@@ -88,9 +83,16 @@ def new_workspace(lanes: int) -> Workspace:
     """Room for one target."""
     return Workspace(
         np.zeros(3, dtype=np.int64),
-        np.zeros(lanes, dtype=np.int32),
+        *np.zeros((2, lanes), dtype=np.int32),
         *np.zeros((2, lanes), dtype=np.float32),
     )
+
+
+@borrowing
+def log2_bucket(value, buckets):
+    """The whole part of log2(value), value ≥ 1, at most buckets − 1."""
+    exponent = (np.float32(value).view(np.int32) >> np.int32(23)) - np.int32(127)
+    return min(max(exponent, np.int32(0)), np.int32(buckets - 1))
 
 
 @borrowing
@@ -111,20 +113,30 @@ def _find_shared(entropy, lengths, learned, work):
 
 
 @borrowing
+def _find_own(block, row, at, learned, work):
+    """Which weights the features choose that eight levels have each for itself."""
+    zero, place = same(0.0), row * learned.helped.size + at
+    total = within(whole_log2(load(block.total, place)), zero, same(_TOTALS - 1.0))
+    distinct = within(whole_log2(load(block.distinct, place)), zero, same(_DISTINCT - 1.0))
+    store_whole(work.counted, at, same(float(_DISTINCT)) * total + distinct)
+    eight, first, last = same(8.0), same(float(_HELP_AT)), same(float(_HELP_AT + _HELPS - 1))
+    helped = eight * load(learned.helped, at) + eight + first
+    store_whole(work.help, at, within(helped, first, last))
+
+
+@borrowing
 def _weigh(entropy, block, row, learned, work):
     """How far each level is trusted."""
     _find_shared(entropy, block.lengths[row], learned, work)
     lanes, one, zero, most = learned.helped.size, same(1.0), same(0.0), same(_LARGEST_LOGIT)
-    eight, first, last = same(8.0), same(float(_HELP_AT)), same(float(_HELP_AT + _HELPS - 1))
     for vector in range(block.vectors[row]):
         at = vector * WIDTH
-        help_column = eight * load(learned.helped, at) + eight + first
-        store_whole(work.help, at, within(help_column, first, last))
+        _find_own(block, row, at, learned, work)
         logit = (  # last what the target before decides, so that the rest need not wait
-            gather(learned.weights, block.column, row * lanes + at, at)
+            gather(learned.weights, work.counted, at)
             + load(learned.weights, work.shared[0] + at)
             + load(learned.weights, work.shared[2] + at)
-            + gather(learned.weights, work.help, at, at)
+            + gather(learned.weights, work.help, at)
             + load(learned.weights, work.shared[1] + at)
         )
         trust = one / (one + exponential(within(zero - logit, zero - most, most)))
@@ -180,21 +192,21 @@ def _step(slopes, at, block, row, learned, rate, work):
         store(learned.squares, place, squares)
         weights = load(learned.weights, place) + stride * inverse_root(squares)
         store(learned.weights, place, weights)
-    _step_own(block.column, row * lanes + at, at, square, stride, learned)
-    _step_own(work.help, at, at, square, stride, learned)
+    _step_own(work.counted, at, square, stride, learned)
+    _step_own(work.help, at, square, stride, learned)
     helped = load(learned.helped, at)
     moved = helped + pace * ((share - before) / (share + before) - helped)
     store(learned.helped, at, where_positive(trust, moved, helped))
 
 
 @borrowing
-def _step_own(columns, columns_at, at, square, stride, learned):
+def _step_own(columns, at, square, stride, learned):
     """The same for a feature that each level has for itself."""
-    squares = gather(learned.squares, columns, columns_at, at) + square
-    scatter(learned.squares, columns, columns_at, at, squares)
-    weights = gather(learned.weights, columns, columns_at, at)
+    squares = gather(learned.squares, columns, at) + square
+    scatter(learned.squares, columns, at, squares)
+    weights = gather(learned.weights, columns, at)
     weights = weights + stride * inverse_root(squares)
-    scatter(learned.weights, columns, columns_at, at, weights)
+    scatter(learned.weights, columns, at, weights)
 
 
 @borrowing

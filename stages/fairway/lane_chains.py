@@ -34,6 +34,34 @@ def _same(builder: ir.IRBuilder, number: ir.Value, kind: ir.VectorType) -> ir.Va
     )
 
 
+def _doubles(context, builder, array_type, array, index) -> ir.Value:
+    """Eight elements of a C array as float64."""
+    data = context.make_array(array_type)(context, builder, array).data
+    vector = ir.VectorType(context.get_data_type(array_type.dtype), WIDTH)
+    value = builder.load(builder.bitcast(builder.gep(data, [index]), vector.as_pointer()))
+    value.align = 4
+    return value if vector == _DOUBLES else builder.uitofp(value, _DOUBLES)
+
+
+@intrinsic
+def store_shares(typing_context, share, hits, total, at):
+    """share ← hits/total, or hits where total is 0; C arrays of float64 and uint32."""
+
+    def generate(context, builder, signature, arguments):
+        share, hits, total, at = arguments
+        hits = _doubles(context, builder, signature.args[1], hits, at)
+        total = _doubles(context, builder, signature.args[2], total, at)
+        one = ir.Constant(_DOUBLES, [1.0] * WIDTH)
+        total = builder.select(builder.fcmp_ordered(">", total, one), total, one)
+        data = context.make_array(signature.args[0])(context, builder, share).data
+        address = builder.bitcast(builder.gep(data, [at]), _DOUBLES.as_pointer())
+        written = builder.store(builder.fdiv(hits, total), address)
+        written.align = 8
+        return context.get_dummy_value()
+
+    return types.void(share, hits, total, at), generate
+
+
 @intrinsic
 def mix_lanes(typing_context, trust, share, share_at, probability):
     """p ← trust·share + (1 − trust)·p, lane after lane, in float64.
@@ -44,10 +72,7 @@ def mix_lanes(typing_context, trust, share, share_at, probability):
 
     def generate(context, builder, signature, arguments):
         trust, share, share_at, start = arguments
-        data = context.make_array(signature.args[1])(context, builder, share).data
-        address = builder.bitcast(builder.gep(data, [share_at]), _DOUBLES.as_pointer())
-        share = builder.load(address)
-        share.align = 8
+        share = _doubles(context, builder, signature.args[1], share, share_at)
         trust = builder.fpext(trust, _DOUBLES)
         kept = builder.fsub(ir.Constant(_DOUBLES, [1.0] * WIDTH), trust)
         added = builder.fmul(trust, share)

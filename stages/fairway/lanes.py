@@ -128,6 +128,52 @@ def store(typing_context, array, index, value):
 
 
 @intrinsic
+def whole_log2(typing_context, value):
+    """The whole part of log2 of every lane ≥ 1; below 1 it is negative."""
+
+    def generate(context, builder, signature, arguments):
+        shift = ir.Constant(_INTEGERS, [_MANTISSA_BITS] * WIDTH)
+        bias = ir.Constant(_INTEGERS, [_EXPONENT_BIAS] * WIDTH)
+        exponent = builder.lshr(builder.bitcast(arguments[0], _INTEGERS), shift)
+        return builder.sitofp(builder.sub(exponent, bias), _FLOATS)
+
+    return lanes_type(value), generate
+
+
+def _define_over_lanes(name: str, start: tuple[ir.Constant, ...]):
+    """A function of all lanes together: LLVM's reduction `name`."""
+
+    @intrinsic
+    def reduce_lanes(typing_context, value):
+        def generate(context, builder, signature, arguments):
+            kinds = [constant.type for constant in start] + [_FLOATS]
+            function = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(ir.FloatType(), kinds),
+                f"llvm.vector.reduce.{name}.v8f32",
+            )
+            return builder.call(function, [*start, *arguments])
+
+        return types.float32(lanes_type), generate
+
+    return reduce_lanes
+
+
+sum_of_lanes = _define_over_lanes("fadd", (ir.Constant(ir.FloatType(), 0.0),))
+largest_lane = _define_over_lanes("fmax", ())
+
+
+@intrinsic
+def larger(typing_context, a, b):
+    """The larger of two, lane by lane."""
+
+    def generate(context, builder, signature, arguments):
+        return _call(builder, "maxnum", *arguments)
+
+    return lanes_type(a, b), generate
+
+
+@intrinsic
 def within(typing_context, value, lowest, highest):
     """Every lane, but at least `lowest` and at most `highest`."""
 
@@ -186,8 +232,8 @@ def where_positive(typing_context, value, yes, no):
     return lanes_type(*[lanes_type] * 3), generate
 
 
-def _cells(context, builder, signature, table, columns, columns_at, lane_at) -> list[ir.Value]:
-    """Addresses of table[columns[columns_at + k], lane_at + k] for lanes k."""
+def _cells(context, builder, signature, table, columns, at) -> list[ir.Value]:
+    """Addresses of table[columns[at + k], at + k] for lanes k."""
     table_type, columns_type = signature.args[:2]
     stride = builder.extract_value(
         context.make_array(table_type)(context, builder, table).shape, 1
@@ -195,17 +241,17 @@ def _cells(context, builder, signature, table, columns, columns_at, lane_at) -> 
     cells = []
     for lane in range(WIDTH):
         offset = ir.Constant(ir.IntType(64), lane)
-        place = builder.add(columns_at, offset)
+        place = builder.add(at, offset)
         column = builder.load(_address(context, builder, columns_type, columns, place))
         row = builder.mul(builder.zext(column, ir.IntType(64)), stride)
-        index = builder.add(row, builder.add(lane_at, offset))
+        index = builder.add(row, place)
         cells.append(_address(context, builder, table_type, table, index))
     return cells
 
 
 @intrinsic
-def gather(typing_context, table, columns, columns_at, lane_at):
-    """Lanes k of table[columns[columns_at + k], lane_at + k]; C arrays of float32 and int32."""
+def gather(typing_context, table, columns, at):
+    """Lanes k of table[columns[at + k], at + k]; C arrays of float32 and int32."""
 
     def generate(context, builder, signature, arguments):
         result = ir.Constant(_FLOATS, ir.Undefined)
@@ -214,21 +260,21 @@ def gather(typing_context, table, columns, columns_at, lane_at):
             result = builder.insert_element(result, builder.load(cell), place)
         return result
 
-    return lanes_type(table, columns, columns_at, lane_at), generate
+    return lanes_type(table, columns, at), generate
 
 
 @intrinsic
-def scatter(typing_context, table, columns, columns_at, lane_at, value):
+def scatter(typing_context, table, columns, at, value):
     """Store lanes where `gather` finds them."""
 
     def generate(context, builder, signature, arguments):
-        cells = _cells(context, builder, signature, *arguments[:4])
+        cells = _cells(context, builder, signature, *arguments[:3])
         for lane, cell in enumerate(cells):
             place = ir.Constant(ir.IntType(32), lane)
-            builder.store(builder.extract_element(arguments[4], place), cell)
+            builder.store(builder.extract_element(arguments[3], place), cell)
         return context.get_dummy_value()
 
-    return types.void(table, columns, columns_at, lane_at, value), generate
+    return types.void(table, columns, at, value), generate
 
 
 @intrinsic

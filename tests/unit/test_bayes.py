@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from fairway.bayes import CHUNK, BayesGate
-from fairway.bayes_counts import log2_bucket
-from fairway.bayes_kernels import FEATURES
+from fairway.bayes_kernels import FEATURES, log2_bucket
 from fairway.shards import BOS
 from fairway.stage import StageError
 from tiny_mixing import CACHE, model_scores, order_counts, rows, text
