@@ -38,7 +38,7 @@ from fairway.document_counts import fitted, new_document
 from fairway.stage import StageError
 from fairway.successors import new_tree, with_room
 
-CHUNK = 2048  # targets mixed before the text's tree is given more room
+CHUNK = 8192  # targets mixed before the text's tree is given more room
 _START_WEIGHT = -2.0  # κ = 7.4 · total before anything is learned
 _START_SQUARE = 0.01  # AdaGrad's sum of squared gradients at the start
 

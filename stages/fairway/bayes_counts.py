@@ -109,23 +109,25 @@ def read_token(trees, token, levels, block, row):
 def gather_counts(tokens, counts, first, stop, levels, trees, block):
     """Counts of targets first … stop−1 before each; the trees then hold them."""
     text, document = trees
-    hits = counts[1]
+    totals, hits, distinct = counts
     shift = slot_shift(text.table)
     if levels.text.size > 1:
         fetch_ahead(text, tokens, first, stop)
     for i in range(first, stop):
         row = i - first
-        read_row(trees, counts, i, levels, block, row)
         for k in range(levels.cache.size):
-            column = levels.first_column[0] + np.uint64(k)
-            block.hits[row, levels.cache[k]] = hits[i, column]
+            level, column = levels.cache[k], levels.first_column[0] + np.uint64(k)
+            block.total[row, level] = totals[i, column]
+            block.distinct[row, level] = distinct[i, column]
+            block.hits[row, level] = hits[i, column]
         is_new = hits[i, levels.new_column[0]] == 0
-        observe(text, tokens[i], is_new, shift, levels.text, block.hits, row)
+        observe(text, tokens[i], is_new, shift, levels.text, block, row)
         if tokens[i] == BOS or document.used[1] >= DOCUMENT_TOKENS:
+            read_document(document, levels.document, block.total, block.distinct, row)
             read_document_hits(document, levels.document, tokens[i], block.hits, row)
             forget_document(document)
         else:
-            observe_document(document, tokens[i], levels.document, block.hits, row)
+            observe_document(document, tokens[i], levels.document, block, row)
 
 
 @borrowing

@@ -80,7 +80,7 @@ def fitted(document: DocumentCounts, tokens: int) -> DocumentCounts:
     The same arrays, or larger or smaller copies of them.
     """
     depth, nodes = len(document.context), len(document.nodes)
-    needed = max(FEWEST_NODES, _nodes_needed(document, tokens))
+    needed = max(FEWEST_NODES, int(document.used[_NODES]) + 2 * depth * tokens)
     if needed <= nodes < 8 * needed:
         return document
     nodes = 1 << (2 * needed - 1).bit_length() - 1
@@ -92,15 +92,10 @@ def fitted(document: DocumentCounts, tokens: int) -> DocumentCounts:
 
 
 @borrowing
-def _nodes_needed(document, tokens):
-    """Nodes in use and those that `tokens` more can add: two per order."""
-    return document.used[_NODES] + 2 * document.context.size * tokens
-
-
-@borrowing
 def has_room(document, tokens):
-    """Whether `tokens` more can be counted."""
-    return _nodes_needed(document, tokens) <= document.nodes.shape[0]
+    """Whether `tokens` more can be counted: each adds two nodes per order at most."""
+    needed = document.used[_NODES] + 2 * document.context.size * tokens
+    return needed <= document.nodes.shape[0]
 
 
 @borrowing
@@ -140,10 +135,12 @@ def _give_children(document, node, shift):
 
 
 @borrowing
-def _count(document, node, token, shift):
-    """Count `token` after a context that is a node: its hits before, and its node or NO_NODE."""
+def _count(document, node, total, token, shift):
+    """Count `token` after a context that is a node: its hits before, and its node or NO_NODE.
+
+    total: of the node.
+    """
     nodes, place = document.nodes, document.used[_TOKENS]
-    total = nodes[node, _TOTAL]
     nodes[node, _TOTAL] = total + 1
     if total == 0:
         nodes[node, _DISTINCT], nodes[node, _FIRST] = 1, place
@@ -203,22 +200,26 @@ def read_document_hits(document, levels, token, hits, row):
 
 
 @borrowing
-def observe_document(document, token, levels, hits, row):
+def observe_document(document, token, levels, block, row):
     """Count `token` after the current contexts and make it part of them.
 
-    Fills its hits before that, of the context of order n at [row, levels[n−1]].
+    Fills the block's total, distinct and hits before that, of order n at [row, levels[n−1]].
     """
     document.tokens[document.used[_TOKENS]] = token
     shift, seen = slot_shift(document.table), np.uint64(0)
     for order in range(levels.size, 0, -1):
-        node, child = document.context[order - 1], NO_NODE
-        if order == 1:
-            seen, child = _count_first(document, token, seen == 0, shift)
-        elif node == NO_NODE:
-            seen = np.uint64(0)
+        node, level, child = document.context[order - 1], levels[order - 1], NO_NODE
+        if node == NO_NODE:
+            block.total[row, level], seen = 0, np.uint64(0)
         else:
-            seen, child = _count(document, node, token, shift)
-        hits[row, levels[order - 1]] = seen
+            total = document.nodes[node, _TOTAL]
+            block.total[row, level] = total
+            block.distinct[row, level] = document.nodes[node, _DISTINCT]
+            if order == 1:
+                seen, child = _count_first(document, token, seen == 0, shift)
+            else:
+                seen, child = _count(document, node, total, token, shift)
+        block.hits[row, level] = seen
         if order < levels.size:
             document.context[order] = child
     document.used[_TOKENS] += 1

@@ -111,16 +111,17 @@ def fetch_ahead(tree, tokens, first, stop):
 
 
 @borrowing
-def observe(tree, token, longer_is_new, shift, levels, hits, row):
+def observe(tree, token, longer_is_new, shift, levels, block, row):
     """Count `token` after the current contexts, then make it part of them.
 
     Only where the gram one token longer is new (for the highest order: where longer_is_new).
-    shift: slot_shift(tree.table). Fills hits before that, of order n at [row, levels[n−1]].
+    shift: slot_shift(tree.table). Fills the block's total, distinct and hits before that, of order
+    n at [row, levels[n−1]].
     """
     for order in range(levels.size, 0, -1):
         context = tree.context[order - 1]
         child, is_new = ABSENT, True
-        hits[row, levels[order - 1]] = 0
+        seen, total, distinct = np.uint32(0), np.uint32(0), np.uint32(0)
         if context != ABSENT:
             key = gram_key(context, token)
             slot = find_slot(tree.table, key, scramble(key), shift)
@@ -129,12 +130,16 @@ def observe(tree, token, longer_is_new, shift, levels, hits, row):
                 _add(tree, slot, key)
             entry = tree.table[slot, 1]
             child = np.uint32(entry & _NODE)
-            hits[row, levels[order - 1]] = entry >> np.uint64(32)
+            seen = np.uint32(entry >> np.uint64(32))
+            total, distinct = tree.nodes[context, _TOTAL], tree.nodes[context, _DISTINCT]
             once = np.uint64(longer_is_new)  # a number, as no processor guesses this branch
-            tree.nodes[context, _DISTINCT] += once & np.uint64(entry < _ONE_HIT)
-            tree.nodes[context, _TOTAL] += once
+            tree.nodes[context, _DISTINCT] = distinct + (once & np.uint64(seen == 0))
+            tree.nodes[context, _TOTAL] = total + once
             tree.table[slot, 1] = entry + once * _ONE_HIT
-        longer_is_new = is_new
+        level, longer_is_new = levels[order - 1], is_new
+        block.total[row, level] = total
+        block.distinct[row, level] = distinct
+        block.hits[row, level] = seen
         if order < levels.size:
             tree.context[order] = child
     tree.used[1] += 1
