@@ -24,40 +24,44 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fairway.bayes_counts import BLOCK, Block, Levels, Trees, new_block, new_levels
 from fairway.bayes_kernels import (
     FEATURES,
     LENGTHS_AT,
     Learned,
-    Levels,
+    Workspace,
     distribution_at,
     mix_targets,
+    new_workspace,
 )
+from fairway.document_counts import fitted, new_document
 from fairway.gate_settings import BayesSettings
-from fairway.successors import SuccessorTree, new_tree, with_room
+from fairway.successors import new_tree, with_room
 
-CHUNK = 2048  # targets mixed before the trees are given more room
+CHUNK = 8192  # targets mixed before the text's tree is given more room
 _START_WEIGHT = -2.0  # κ = 7.4 · total before anything is learned
 _START_SQUARE = 0.01  # AdaGrad's sum of squared gradients at the start
 
 
 @dataclass
 class BayesState:
-    """All that the gate carries from target to target; see `Learned` and `SuccessorTree`.
+    """All that the gate carries from target to target; see `Learned` and `Trees`.
 
-    levels: never change; text, document: are replaced by larger ones as they fill.
+    levels: never change; trees: are replaced by larger ones as they fill; scratch: holds nothing
+    from call to call.
     """
 
     levels: Levels
     learned: Learned
-    text: SuccessorTree
-    document: SuccessorTree
+    trees: Trees
+    scratch: tuple[Block, Workspace]
 
     def digest(self) -> str:
         """SHA-256 of the state: equal states give equal probabilities."""
         digest = hashlib.sha256()
         for array in self.learned:
             digest.update(array.tobytes())
-        for tree in (self.text, self.document):
+        for tree in self.trees:
             for part in tree.content():
                 digest.update(part)
         return digest.hexdigest()
@@ -77,14 +81,15 @@ class BayesGate(BayesSettings):
     def start(self) -> BayesState:
         """The state before the first target."""
         levels = self._levels()
-        count = len(levels.text) + len(levels.cache) + len(levels.document)
+        lanes = len(levels.numbers)
         lengths = (self.max_order + 1) * (self.document_orders + 1)
-        weights = np.zeros((count, LENGTHS_AT + lengths, 2))
-        weights[:, : FEATURES[1], 0] = _START_WEIGHT
-        weights[:, :, 1] = _START_SQUARE
-        learned = Learned(weights, np.zeros(count), np.zeros(2))
-        trees = new_tree(self.continuation_orders), new_tree(self.document_orders)
-        return BayesState(levels, learned, *trees)
+        weights = np.zeros((LENGTHS_AT + lengths, lanes), dtype=np.float32)
+        weights[: FEATURES[1]] = _START_WEIGHT
+        squares = np.full_like(weights, _START_SQUARE)
+        learned = Learned(weights, squares, np.zeros(lanes, dtype=np.float32), np.zeros(2))
+        trees = Trees(new_tree(self.continuation_orders), new_document(self.document_orders))
+        scratch = new_block(BLOCK, lanes), new_workspace(lanes)
+        return BayesState(levels, learned, trees, scratch)
 
     def nats(
         self,
@@ -100,15 +105,17 @@ class BayesGate(BayesSettings):
         counts: at those targets. state is moved on.
         """
         nats = np.empty(len(tokens))
-        for start in range(0, len(tokens), CHUNK):
+        start = 0
+        while start < len(tokens):
             part = slice(start, start + CHUNK)
-            size = len(tokens[part])
-            state.text = with_room(state.text, size)
-            state.document = with_room(state.document, size)
-            mix_targets(
+            state.trees = Trees(
+                with_room(state.trees.text, len(tokens[part])),
+                fitted(state.trees.document, BLOCK),
+            )
+            start += mix_targets(
                 tokens[part], nll[part], entropy[part], tuple(array[part] for array in counts),
-                state.levels, state.learned, (state.text, state.document),
-                self.learning_rate, self._new_column, nats[part],
+                state.levels, state.learned, state.trees, state.scratch,
+                self.learning_rate, nats[part],
             )  # fmt: skip
         return nats
 
@@ -123,15 +130,9 @@ class BayesGate(BayesSettings):
         mixed = np.empty(len(model))
         rows = counts.totals[None], counts.hits, counts.distinct[None]
         distribution_at(
-            model, entropy, rows, state.levels, state.learned,
-            (state.text, state.document), mixed,
-        )  # fmt: skip
+            model, entropy, rows, state.levels, state.learned, state.trees, state.scratch, mixed
+        )
         return mixed
-
-    @property
-    def _new_column(self) -> int:
-        """Column of the order whose hits say whether a gram is new to continuation counts."""
-        return self.continuation_orders + 1 - self.min_order if self.continuation_orders else 0
 
     def _levels(self) -> Levels:
         """Order by order from low to high, the text before the document."""
@@ -146,8 +147,12 @@ class BayesGate(BayesSettings):
                 if holds:
                     places[source].append(level)
                     level += 1
-        places["first_column"] = [self._first_cache_order - self.min_order]
-        return Levels(**{name: np.array(found, np.int64) for name, found in places.items()})
+        above = self.continuation_orders + 1 - self.min_order
+        return new_levels(
+            places,
+            first_column=self._first_cache_order - self.min_order,
+            new_column=above if self.continuation_orders else 0,
+        )
 
     @property
     def _first_cache_order(self) -> int:

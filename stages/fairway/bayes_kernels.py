@@ -1,19 +1,35 @@
 """Compiled steps of the empirical-Bayes gate; `fairway.bayes` says what they compute.
 
-One target is: weigh (active levels and their concentrations, blind to the target), gather (hits
-of one token), chain (its probability), then, once it has been scored, learn and observe. Scoring
-a text and the distribution over the whole vocabulary run the same steps.
+One target is: weigh (how far each level is trusted, blind to the target), chain (the probability
+of one token), then, once it has been scored, learn. Scoring a text and the distribution over the
+whole vocabulary run the same steps, on counts that `fairway.bayes_counts` gathered.
+
+What is learned and what it makes of a context are float32, eight levels at a time; the chain is
+float64, so that probabilities sum to 1.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from fairway.compiled import compiled
-from fairway.shards import BOS
-from fairway.successors import forget, observe, read_contexts, read_hits
-
-DOCUMENT_TOKENS = 1 << 18  # a longer document is counted anew, which bounds the memory
+from fairway.bayes_counts import describe, gather_counts, read_row, read_token, share_hits
+from fairway.compiled import borrowing
+from fairway.document_counts import has_room
+from fairway.lane_chains import mix_lanes, multiply_back
+from fairway.lanes import (
+    WIDTH,
+    exponential,
+    gather,
+    inverse_root,
+    load,
+    same,
+    scatter,
+    store,
+    store_whole,
+    where_positive,
+    whole_log2,
+    within,
+)
 
 # How many values each feature of a context has, and where its weights begin.
 _TOTALS, _DISTINCT = 16, 6  # log2 of both together
@@ -29,213 +45,209 @@ FEATURES = (0, _ENTROPY_AT, _HELP_AT, _GATE_AT, LENGTHS_AT)
 _LARGEST_LOGIT = 15.0  # keeps every κ/total above 3e-7, so that no probability becomes 0
 _LEVEL_MEMORY = 0.95  # of how much a level helped, per use
 _GATE_MEMORY = 0.9  # of how much the gate helped, per target
-_TRUST, _SHARE, _BEFORE = 0, 1, 2
-
-
-class Levels(NamedTuple):
-    """Where in the order of mixing each source's levels come, int64 arrays.
-
-    text, document: (orders,), by order from 1; cache: (orders,), by order from the one in column
-    `first_column` (1,) of the exact cache's counts.
-    """
-
-    text: np.ndarray
-    document: np.ndarray
-    cache: np.ndarray
-    first_column: np.ndarray
+_STEEPEST = 1e30  # of the slopes, so that they fit a float32
 
 
 class Learned(NamedTuple):
-    """What the gate learned, float64, changed in place.
+    """What the gate learned, changed in place.
 
-    weights: (levels, feature values, 2), summed up to s, and AdaGrad's sums of squared gradients;
-    helped: (levels,), how much each level raised the probability lately, −1 to 1; recent: (2,),
-    nats per target that the gate gained lately, and how many targets on end the last level
-    expected.
+    weights: float32 (feature values, lanes), summed up to s; squares: the same shape, AdaGrad's
+    sums of squared gradients; helped: float32 (lanes,), how much each level raised the probability
+    lately, −1 to 1; recent: float64 (2,), nats per target that the gate gained lately, and how
+    many targets on end the last level expected. A lane is a level; lanes beyond stay as they are.
     """
 
     weights: np.ndarray
+    squares: np.ndarray
     helped: np.ndarray
     recent: np.ndarray
 
 
 class Workspace(NamedTuple):
-    """Scratch of one target.
+    """Scratch of one target, a lane per level.
 
-    total, distinct, hits: uint32 (levels,). columns: int64 (levels, 1 + features), of each active
-    level its number and the places of its weights; numbers: float64 (levels, 3), of each active
-    level trust total/(total + κ), share hits/total, and the probability before mixing.
+    shared: int64 (3,), where the weights of the features that all levels share begin. counted,
+    help: int32 (lanes,), the features (total, distinct) and how much the level helped. trust:
+    float32 (lanes,), total/(total + κ), 0 where total is. before: float32 (lanes,), the
+    probability before the level.
     """
 
-    total: np.ndarray
-    distinct: np.ndarray
-    hits: np.ndarray
-    columns: np.ndarray
-    numbers: np.ndarray
+    shared: np.ndarray
+    counted: np.ndarray
+    help: np.ndarray
+    trust: np.ndarray
+    before: np.ndarray
 
 
-@compiled
-def _new_workspace(levels):
+def new_workspace(lanes: int) -> Workspace:
+    """Room for one target."""
     return Workspace(
-        np.zeros(levels, dtype=np.uint32),
-        np.zeros(levels, dtype=np.uint32),
-        np.zeros(levels, dtype=np.uint32),
-        np.zeros((levels, 1 + len(FEATURES)), dtype=np.int64),
-        np.zeros((levels, 3), dtype=np.float64),
+        np.zeros(3, dtype=np.int64),
+        *np.zeros((2, lanes), dtype=np.int32),
+        *np.zeros((2, lanes), dtype=np.float32),
     )
 
 
-@compiled
+@borrowing
 def log2_bucket(value, buckets):
     """The whole part of log2(value), value ≥ 1, at most buckets − 1."""
-    value = min(np.int64(value), np.int64(0xFFFF))
-    bucket = 0
-    for half in (8, 4, 2, 1):
-        if value >> half:
-            value >>= half
-            bucket += half
-    return min(bucket, buckets - 1)
+    exponent = (np.float32(value).view(np.int32) >> np.int32(23)) - np.int32(127)
+    return min(max(exponent, np.int32(0)), np.int32(buckets - 1))
 
 
-@compiled
+@borrowing
 def _bucket(value, buckets):
     """The whole part of `value`, within 0 … buckets − 1."""
     return int(min(max(value, 0.0), buckets - 1.0))
 
 
-@compiled
-def _read_levels(i, totals, distinct, levels, text, document, work):
-    """Totals and distinct successors of all contexts at row i; 0 where one never occurred."""
-    read_contexts(text, levels.text, work.total, work.distinct)
-    read_contexts(document, levels.document, work.total, work.distinct)
-    for k in range(levels.cache.size):
-        column = levels.first_column[0] + k
-        work.total[levels.cache[k]] = totals[i, column]
-        work.distinct[levels.cache[k]] = distinct[i, column]
-
-
-@compiled
-def _weigh(entropy, levels, learned, work):
-    """Find the active levels and how far each is trusted; returns how many there are."""
-    active, of_document = 0, 0
-    for level in range(work.total.size):
-        if work.total[level]:
-            work.columns[active, 0] = level
-            active += 1
-    for k in range(levels.document.size):
-        of_document += work.total[levels.document[k]] > 0
-    lengths = (active - of_document) * (levels.document.size + 1) + of_document
-    streak = log2_bucket(2 * int(learned.recent[1]) + 1, _STREAKS)
+@borrowing
+def _find_shared(entropy, lengths, learned, work):
+    """Which weights those features choose that do not depend on the level."""
+    lanes = learned.helped.size
+    streak = log2_bucket(2.0 * learned.recent[1] + 1.0, _STREAKS)
     gate = streak * _GAINS + _bucket(2.0 * learned.recent[0] + 4.0, _GAINS)
-    entropy_column = _ENTROPY_AT + _bucket(2.0 * entropy, _ENTROPIES)
-    for i in range(active):
-        level = work.columns[i, 0]
-        of_total = log2_bucket(work.total[level], _TOTALS)
-        of_distinct = log2_bucket(work.distinct[level], _DISTINCT)
-        work.columns[i, 1] = _DISTINCT * of_total + of_distinct
-        work.columns[i, 2] = entropy_column
-        work.columns[i, 3] = _HELP_AT + _bucket(8.0 * learned.helped[level] + 8.0, _HELPS)
-        work.columns[i, 4] = _GATE_AT + gate
-        work.columns[i, 5] = LENGTHS_AT + lengths
-        logit = 0.0
-        for feature in range(1, 1 + len(FEATURES)):
-            logit += learned.weights[level, work.columns[i, feature], 0]
-        logit = min(max(logit, -_LARGEST_LOGIT), _LARGEST_LOGIT)
-        work.numbers[i, _TRUST] = 1.0 / (1.0 + np.exp(-logit))
-    return active
+    work.shared[0] = lanes * (_ENTROPY_AT + _bucket(2.0 * entropy, _ENTROPIES))
+    work.shared[1] = lanes * (_GATE_AT + gate)
+    work.shared[2] = lanes * (LENGTHS_AT + lengths)
 
 
-@compiled
-def _gather(token, active, levels, text, document, work):
-    """Shares of `token` among the successors of the active levels' contexts.
+@borrowing
+def _find_own(block, row, at, learned, work):
+    """Which weights the features choose that eight levels have each for itself."""
+    zero, place = same(0.0), row * learned.helped.size + at
+    total = within(whole_log2(load(block.total, place)), zero, same(_TOTALS - 1.0))
+    distinct = within(whole_log2(load(block.distinct, place)), zero, same(_DISTINCT - 1.0))
+    store_whole(work.counted, at, same(float(_DISTINCT)) * total + distinct)
+    eight, first, last = same(8.0), same(float(_HELP_AT)), same(float(_HELP_AT + _HELPS - 1))
+    helped = eight * load(learned.helped, at) + eight + first
+    store_whole(work.help, at, within(helped, first, last))
 
-    The cache's hits must already be in work.hits.
-    """
-    read_hits(text, levels.text, token, work.hits)
-    read_hits(document, levels.document, token, work.hits)
-    for i in range(active):
-        level = work.columns[i, 0]
-        work.numbers[i, _SHARE] = work.hits[level] / work.total[level]
+
+@borrowing
+def _weigh(entropy, block, row, learned, work):
+    """How far each level is trusted."""
+    _find_shared(entropy, block.lengths[row], learned, work)
+    lanes, one, zero, most = learned.helped.size, same(1.0), same(0.0), same(_LARGEST_LOGIT)
+    for vector in range(block.vectors[row]):
+        at = vector * WIDTH
+        _find_own(block, row, at, learned, work)
+        logit = (  # last what the target before decides, so that the rest need not wait
+            gather(learned.weights, work.counted, at)
+            + load(learned.weights, work.shared[0] + at)
+            + load(learned.weights, work.shared[2] + at)
+            + gather(learned.weights, work.help, at)
+            + load(learned.weights, work.shared[1] + at)
+        )
+        trust = one / (one + exponential(within(zero - logit, zero - most, most)))
+        total = load(block.total, row * lanes + at)
+        store(work.trust, at, where_positive(total, trust, zero))
 
 
-@compiled
-def _chain(model, active, work):
-    """The probability of the gathered token, mixed level by level into the model's."""
-    probability = model
-    for i in range(active):
-        work.numbers[i, _BEFORE] = probability
-        trust = work.numbers[i, _TRUST]
-        probability = trust * work.numbers[i, _SHARE] + (1.0 - trust) * probability
+@borrowing
+def _chain(model, block, row, work):
+    """The probability of the token of the shares, mixed level by level into the model's."""
+    probability, lanes = model, work.trust.size
+    for vector in range(block.vectors[row]):
+        at = vector * WIDTH
+        before, probability = mix_lanes(
+            load(work.trust, at), block.share, row * lanes + at, probability
+        )
+        store(work.before, at, before)
     return probability
 
 
-@compiled
-def _learn(model, probability, active, learned, rate, work):
-    """One AdaGrad step on −ln p of the scored target, and what helped it."""
-    slope = -1.0 / probability  # of −ln p, by the probability after the level
-    for i in range(active - 1, -1, -1):
-        level, trust = work.columns[i, 0], work.numbers[i, _TRUST]
-        share, before = work.numbers[i, _SHARE], work.numbers[i, _BEFORE]
-        gradient = slope * (share - before) * trust * (1.0 - trust)
-        for feature in range(1, 1 + len(FEATURES)):
-            column = work.columns[i, feature]
-            squares = learned.weights[level, column, 1] + gradient * gradient
-            learned.weights[level, column, 0] -= rate * gradient / np.sqrt(squares)
-            learned.weights[level, column, 1] = squares
-        help_now = (share - before) / (share + before)
-        learned.helped[level] += (1.0 - _LEVEL_MEMORY) * (help_now - learned.helped[level])
-        slope *= 1.0 - trust
-    gain = np.log(probability / model)
+@borrowing
+def _learn(probability, gain, block, row, learned, rate, work):
+    """One AdaGrad step on −ln p of the scored target, and what helped it.
+
+    gain: nats that it cost the model more than the gate.
+    """
+    slope = np.float32(min(1.0 / probability, _STEEPEST))  # of ln p, by p after the level
+    vectors, one = block.vectors[row], same(1.0)
+    for vector in range(vectors - 1, -1, -1):
+        kept = one - load(work.trust, vector * WIDTH)
+        slopes, slope = multiply_back(kept, slope)
+        _step(slopes, vector * WIDTH, block, row, learned, rate, work)
     learned.recent[0] += (1.0 - _GATE_MEMORY) * (gain - learned.recent[0])
-    last = work.numbers[active - 1, _SHARE] if active else 0.0
+    last = block.share[row, block.last[row]] if vectors else 0.0
     if last > 0.5:
         learned.recent[1] += 1.0
     else:
         learned.recent[1] = learned.recent[1] // 2.0 if last > 0.0 else 0.0
 
 
-@compiled
-def mix_targets(tokens, nll, entropy, counts, levels, learned, trees, rate, new_column, nats):
+@borrowing
+def _step(slopes, at, block, row, learned, rate, work):
+    """The steps of the weights of eight levels; where total is 0, trust is, and no step made."""
+    lanes, one = learned.helped.size, same(1.0)
+    pace, rate = same(1.0 - _LEVEL_MEMORY), same(rate)
+    trust, before = load(work.trust, at), load(work.before, at)
+    share = load(block.share, row * lanes + at)
+    ascent = slopes * (share - before) * trust * (one - trust)  # d ln p / d s
+    square, stride = ascent * ascent, rate * ascent
+    for k in range(3):
+        place = work.shared[k] + at
+        squares = load(learned.squares, place) + square
+        store(learned.squares, place, squares)
+        weights = load(learned.weights, place) + stride * inverse_root(squares)
+        store(learned.weights, place, weights)
+    _step_own(work.counted, at, square, stride, learned)
+    _step_own(work.help, at, square, stride, learned)
+    helped = load(learned.helped, at)
+    moved = helped + pace * ((share - before) / (share + before) - helped)
+    store(learned.helped, at, where_positive(trust, moved, helped))
+
+
+@borrowing
+def _step_own(columns, at, square, stride, learned):
+    """The same for a feature that each level has for itself."""
+    squares = gather(learned.squares, columns, at) + square
+    scatter(learned.squares, columns, at, squares)
+    weights = gather(learned.weights, columns, at)
+    weights = weights + stride * inverse_root(squares)
+    scatter(learned.weights, columns, at, weights)
+
+
+@borrowing
+def mix_targets(tokens, nll, entropy, counts, levels, learned, trees, scratch, rate, nats):
     """Score targets in order and learn from each: fills nats, float64 (targets,).
 
     tokens: the targets' own, (targets,); counts: totals, hits and distinct of the exact cache;
-    trees: of the text and of the document, with room for the targets. new_column: of the order
-    whose hits say whether a gram is new to the continuation counts.
+    trees: the text's with room for the targets; scratch: a block and a workspace. Returns how many
+    were scored: it stops before the document's tree runs out of room.
     """
-    totals, hits, distinct = counts
-    text, document = trees
-    work = _new_workspace(learned.helped.size)
-    for i in range(tokens.size):
-        _read_levels(i, totals, distinct, levels, text, document, work)
-        active = _weigh(np.float64(entropy[i]), levels, learned, work)
-        for k in range(levels.cache.size):
-            work.hits[levels.cache[k]] = hits[i, levels.first_column[0] + k]
-        _gather(tokens[i], active, levels, text, document, work)
-        model = np.exp(-np.float64(nll[i]))
-        probability = _chain(model, active, work)
-        nats[i] = -np.log(probability)
-        _learn(model, probability, active, learned, rate, work)
-        observe(text, tokens[i], text.context.size + 1, hits[i, new_column] == 0)
-        if tokens[i] == BOS or document.used[1] >= DOCUMENT_TOKENS:
-            forget(document)
-        else:
-            observe(document, tokens[i], 2, True)
+    block, work = scratch
+    for first in range(0, tokens.size, block.lengths.size):
+        stop = min(first + block.lengths.size, tokens.size)
+        if not has_room(trees.document, stop - first):
+            return first
+        gather_counts(tokens, counts, first, stop, levels, trees, block)
+        describe(block, stop - first, levels)
+        for i in range(first, stop):
+            row = i - first
+            _weigh(np.float64(entropy[i]), block, row, learned, work)
+            probability = _chain(np.exp(-np.float64(nll[i])), block, row, work)
+            nats[i] = -np.log(probability)
+            _learn(probability, nll[i] - nats[i], block, row, learned, rate, work)
+    return tokens.size
 
 
-@compiled
-def distribution_at(model, entropy, counts, levels, learned, trees, mixed):
+@borrowing
+def distribution_at(model, entropy, counts, levels, learned, trees, scratch, mixed):
     """Fill mixed, float64 (vocabulary,), with p(v) of the next target; changes no state.
 
     model: the model's probabilities, (vocabulary,); counts: of the exact cache at this target,
     totals and distinct (1, orders), hits (orders, vocabulary).
     """
-    totals, hits, distinct = counts
-    text, document = trees
-    work = _new_workspace(learned.helped.size)
-    _read_levels(0, totals, distinct, levels, text, document, work)
-    active = _weigh(np.float64(entropy), levels, learned, work)
+    block, work = scratch
+    read_row(trees, counts, 0, levels, block, 0)
+    describe(block, 1, levels)
+    _weigh(np.float64(entropy), block, 0, learned, work)
     for token in range(model.size):
+        read_token(trees, token, levels, block, 0)
         for k in range(levels.cache.size):
-            work.hits[levels.cache[k]] = hits[levels.first_column[0] + k, token]
-        _gather(token, active, levels, text, document, work)
-        mixed[token] = _chain(np.float64(model[token]), active, work)
+            hits = counts[1][levels.first_column[0] + np.uint64(k), token]
+            block.hits[0, levels.cache[k]] = hits
+        share_hits(block, 0)
+        mixed[token] = _chain(np.float64(model[token]), block, 0, work)

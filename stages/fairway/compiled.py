@@ -15,7 +15,21 @@ from numba import njit
 
 def compiled(function: Callable) -> Callable:
     """Compile at the first call, keep on disk, and release Python's lock while running."""
-    dispatcher = njit(cache=True, nogil=True)(function)
+    return _noticing_changes(njit(cache=True, nogil=True)(function))
+
+
+def borrowing(function: Callable) -> Callable:
+    """The same for small steps that make no arrays and hand none back: they only borrow theirs.
+
+    numba counts the references to every array of a call, one locked instruction each, and passes
+    every array as seven numbers: together more than the work of a small function. So these count
+    none and become part of their callers. Division by zero gives inf or nan.
+    """
+    options = {"_nrt": False, "forceinline": True, "error_model": "numpy"}
+    return _noticing_changes(njit(cache=True, nogil=True, **options)(function))
+
+
+def _noticing_changes(dispatcher):
     index = dispatcher._cache._cache_file
     index._source_stamp = index._source_stamp, library_stamp()
     return dispatcher

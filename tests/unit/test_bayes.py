@@ -88,7 +88,7 @@ def test_probabilities_before_learning_equal_those_of_dictionaries(
         cache["min_order"], cache["max_order"], 1e-12, document_orders, continuation_orders
     )
     nats = gate.nats(gate.start(), tokens[1:], nll, entropy, order_counts(tokens, cache))
-    np.testing.assert_allclose(nats, oracle(tokens, nll, gate), rtol=1e-9)
+    np.testing.assert_allclose(nats, oracle(tokens, nll, gate), rtol=2e-6)
 
 
 def test_a_step_follows_the_gradient_of_the_loss():
@@ -104,18 +104,18 @@ def test_a_step_follows_the_gradient_of_the_loss():
         gate.nats(state, tokens[1:300], nll[:299], entropy[:299], rows(counts, slice(0, 299)))
     one = tokens[300:301], nll[last], entropy[last], rows(counts, last)
     gate.nats(after, *one)
-    moved = np.argwhere(before.learned.weights[..., 0] != after.learned.weights[..., 0])
-    for level, column in moved[:: max(1, len(moved) // 12)]:
+    moved = np.argwhere(before.learned.weights != after.learned.weights)
+    for place in map(tuple, moved[:: max(1, len(moved) // 12)]):
         losses = []
-        for shift in (1e-5, -1e-5):
+        for shift in (2.0**-10, -(2.0**-10)):
             state = gate.start()
             gate.nats(state, tokens[1:300], nll[:299], entropy[:299], rows(counts, slice(0, 299)))
-            state.learned.weights[level, column, 0] += shift
+            state.learned.weights[place] += shift
             losses.append(gate.nats(state, *one)[0])
-        slope = (losses[0] - losses[1]) / 2e-5
-        squares = before.learned.weights[level, column, 1] + slope**2
-        step = (after.learned.weights - before.learned.weights)[level, column, 0]
-        assert step == pytest.approx(-gate.learning_rate * slope / np.sqrt(squares), rel=1e-4)
+        slope = (losses[0] - losses[1]) * 2.0**9
+        squares = before.learned.squares[place] + slope**2
+        step = (after.learned.weights - before.learned.weights)[place]
+        assert step == pytest.approx(-gate.learning_rate * slope / np.sqrt(squares), rel=1e-3)
         checked += 1
     assert checked >= 5
 
@@ -147,7 +147,7 @@ def test_every_feature_takes_several_values_and_learns():
     gate = BayesGate(2, 4)
     state = gate.start()
     gate.nats(state, tokens[1:], nll, entropy, order_counts(tokens))
-    moved = (state.learned.weights[:, :, 0] != gate.start().learned.weights[:, :, 0]).any(axis=0)
+    moved = (state.learned.weights != gate.start().learned.weights).any(axis=1)
     for first, last in zip(FEATURES, [*FEATURES[1:], len(moved)], strict=True):
         assert moved[first:last].sum() >= 3
 
