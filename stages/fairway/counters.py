@@ -11,6 +11,7 @@ emptied with `small`: a byte of 128 or more says that `large` was set after that
 Counts are exact up to 2^32 − 1.
 """
 
+import mmap
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from fairway.compiled import compiled
 
 FULL = np.uint8(128)  # a byte from here on is not the whole count
 LOW_BITS = np.uint8(127)
+DENSE = 1 << 25  # so many counters may take all their memory at once: 168 MB
 
 
 class Counters(NamedTuple):
@@ -29,8 +31,21 @@ class Counters(NamedTuple):
 
 
 def empty_counters(count: int) -> Counters:
-    """So many counters at zero. Memory of `large` is taken only where it is written."""
-    return Counters(np.zeros(count, dtype=np.uint8), np.empty(count, dtype=np.uint32))
+    """So many counters at zero. Of `large`, memory is taken only where it is written."""
+    large = np.empty(count, dtype=np.uint32) if count <= DENSE else sparse(count)
+    return Counters(np.zeros(count, dtype=np.uint8), large)
+
+
+def sparse(count: int) -> np.ndarray:
+    """uint32 (count,) that takes memory 4 kB at a time.
+
+    numpy has the system hand out 2 MB at a time, which is faster for tables that get used all
+    over; but where few counters of many get high, most of it would be taken for nothing.
+    """
+    memory = mmap.mmap(-1, 4 * count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype=np.uint32)
 
 
 @compiled

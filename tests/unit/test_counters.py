@@ -1,10 +1,13 @@
 """Counters of a byte and more are exact however high they count."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fairway.caches import CacheSettings, count_targets
-from fairway.counters import Counters, add, empty_counters, read
+from fairway.counters import DENSE, Counters, add, empty_counters, read
 from fairway.windows import WindowPlan
 
 
@@ -42,6 +45,19 @@ def test_emptying_the_bytes_is_enough():
     assert counts_of(counters, [0, 1]) == [1, 2]
     add(*counters, np.zeros(199, dtype=np.uint32), 0, 199)
     assert counts_of(counters, [0, 1]) == [200, 2]
+
+
+def test_many_counters_take_memory_only_where_they_count_high():
+    def megabytes():
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+    before, count = megabytes(), 4 * DENSE
+    counters = empty_counters(count)
+    keys = np.repeat(np.arange(0, count, count // 64, dtype=np.uint32), 1000)
+    add(*counters, keys, 0, len(keys))
+    assert counts_of(counters, keys[::1000]) == [1000] * 64
+    assert megabytes() - before < 200, "128 MB of bytes and 64 pages of 4 kB"
 
 
 def test_the_highest_count_is_read_whole():
