@@ -172,7 +172,8 @@ class ExactCounts:
         low, high = self.settings.min_order, self.settings.max_order
         positions = np.arange(self.origin, self.last_target + 1, dtype=np.uint32)
         found, contexts = empty_found(self.last_target + 1 - self.first_target), None
-        for level in self.levels(positions, self.tokens[positions], min(low - 1, 1)):
+        ends = self.tokens[self.origin : self.last_target + 1]
+        for level in self.levels(positions, ends, min(low - 1, 1)):
             if level.length >= low:
                 self._note_hits(level, found)
                 yield Order(level.length, found, contexts, level)

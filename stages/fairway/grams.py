@@ -108,14 +108,18 @@ def run_stop(positions, start, origin, plan):
 def choose_entries(shorter, front, share, start, stop, entries, slots):
     """Note the entries start … stop−1 whose keys fall to a share, and their scrambled keys.
 
-    share: (s, of). Returns how many there are.
+    share: (s, of). Returns how many there are. Every thread does this for all entries, so what
+    decides is cheaper than scrambling, which is left for the chosen ones.
     """
+    part, parts = np.uint64(share[0]), np.uint64(share[1])
     chosen = 0
-    for i in range(start, stop):
-        scrambled = scramble(gram_key(shorter[i], front[i]))
+    for i in range(np.uint64(start), np.uint64(stop)):  # unsigned: no check for negative indices
+        mixed = np.uint32(shorter[i] * np.uint32(0x9E3779B1) ^ front[i] * np.uint32(0x85EBCA77))
         entries[chosen] = i
-        slots[chosen] = scrambled
-        chosen += np.int64(scrambled & np.uint64(0xFFFF)) * share[1] >> 16 == share[0]
+        chosen += np.int64(mixed * parts >> np.uint64(32) == part)
+    for k in range(np.uint64(chosen)):
+        i = entries[k]
+        slots[k] = scramble(gram_key(shorter[i], front[i]))
     return chosen
 
 

@@ -127,9 +127,14 @@ class GramLevels:
             )
 
         run_threads(fill, self.threads)
-        total = kept[0]
-        for (start, _), count in zip(parts[1:], kept[1:], strict=True):
-            for array in out:
-                array[total : total + count] = array[start : start + count]
-            total += count
-        return total
+
+        def close_gaps(thread: int) -> None:
+            for array in out[thread :: self.threads]:
+                total = kept[0]
+                for (start, _), count in zip(parts[1:], kept[1:], strict=True):
+                    array[total : total + count] = array[start : start + count]
+                    total += count
+
+        if self.threads > 1:
+            run_threads(close_gaps, self.threads)
+        return sum(kept)
