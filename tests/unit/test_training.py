@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +144,24 @@ def test_final_weights_are_half_ema_half_swa(tmp_path: Path) -> None:
         torch.testing.assert_close(final.detach(), 0.5 * ema + 0.25 * swa_sum)
 
 
+def test_swa_is_the_mean_of_every_third_late_step(tmp_path: Path) -> None:
+    made = training(steps=22, warmdown_steps=22, swa_below=0.5, swa_every=3)
+    seen, step = [], made.step
+
+    def watched(number: int, scale: float) -> torch.Tensor:
+        figures = step(number, scale)
+        seen.append(weights(made))
+        return figures
+
+    made.step = watched
+    run_loop(tmp_path, made)
+    late = [seen[done] for done in (15, 18, 21)]  # one warm-up step first; at 12 the scale is ½
+    assert made.averages.snapshots == len(late)
+    means = [torch.stack(each).mean(0) for each in zip(*late, strict=True)]
+    for found, mean, ema in zip(made.parameters, means, made.averages.ema, strict=True):
+        torch.testing.assert_close(found.detach(), 0.5 * ema + 0.5 * mean)
+
+
 def test_no_snapshot_is_said(tmp_path: Path, capsys) -> None:
     made = training(steps=4, warmdown_steps=0)
     run_loop(tmp_path, made)
@@ -163,10 +182,35 @@ def test_independent_layers_train_too(tmp_path: Path) -> None:
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.3 and done["deviations"] == []
 
 
-def test_a_cap_in_seconds_ends_the_training(tmp_path: Path, monkeypatch) -> None:
-    ticks = itertools.count()  # a clock that moves by half a second whenever it is read
+@pytest.fixture
+def ticking(monkeypatch) -> None:
+    """A clock of training that moves by half a second whenever it is read."""
+    ticks = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: next(ticks) / 2)
     monkeypatch.setattr("fairway.training.time", clock)
+
+
+def test_a_progress_line_has_step_loss_rate_speed_and_time_left(
+    tmp_path: Path, capsys, ticking
+) -> None:
+    """A step takes half a second, so there is a line every 20 steps, and one at the end."""
+    *metrics, _ = run_loop(tmp_path, training(steps=30, warmdown_steps=25))
+    number = r"([\d.,]+)"
+    pattern = (
+        rf"step (\d+)/30, loss {number}, lr scale {number}, {number} ms/step, "
+        rf"{number} tokens/s, {number} s left"
+    )
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
+    found = [re.fullmatch(pattern, line).groups() for line in lines]
+    assert [int(step) for step, *_ in found] == [20, 30]
+    for step, loss, scale, *rest in found:
+        line = metrics[int(step) - 1]
+        assert float(loss) == pytest.approx(line["loss"], abs=1e-4)
+        assert float(scale) == pytest.approx(line["lr_scale"], abs=1e-3)
+        assert rest == ["500.0", "512", str((30 - int(step)) // 2)]  # batches of 256 tokens
+
+
+def test_a_cap_in_seconds_ends_the_training(tmp_path: Path, ticking) -> None:
     made = training(steps=100_000, warmdown_steps=5, max_seconds=20.0, log_every=1)
     *lines, done = run_loop(tmp_path, made)
     assert done["steps"] == 20 and done["seconds"] == pytest.approx(20, abs=1)
