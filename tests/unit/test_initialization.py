@@ -97,11 +97,12 @@ def test_deviations_start_at_zero_with_a_drawn_and_gates_as_set(model: Model) ->
             assert part.a.std().item() == pytest.approx(part.b.shape[1] ** -0.5, rel=0.35)
 
 
-def test_weights_come_from_the_generator_alone(model: Model) -> None:
-    again, other = (
-        initialize(Model(tiny_config(**LARGE)), torch.Generator().manual_seed(seed))
-        for seed in (5, 6)
+@pytest.mark.parametrize("sizes", [LARGE, {}], ids=["large", "small"])
+def test_weights_come_from_the_generator_alone(sizes: dict[str, int]) -> None:
+    first, again, other = (
+        initialize(Model(tiny_config(**sizes)), torch.Generator().manual_seed(seed))
+        for seed in (5, 5, 6)
     )
-    for name, weight in model.named_parameters():
+    for name, weight in first.named_parameters():
         assert torch.equal(again.get_parameter(name), weight), name
-    assert not torch.equal(other.blocks[0].q.weight, model.blocks[0].q.weight)
+    assert not torch.equal(other.blocks[0].q.weight, first.blocks[0].q.weight)
