@@ -83,6 +83,8 @@ CACHES = {
     "hashed7_empty": TABLES | {"max_order": 7, "prefill": False},
     "hashed7": TABLES | {"max_order": 7, "prefill": True},
     "hashed15": TABLES | {"max_order": 15, "prefill": True},
+    "exact15": {"kind": "exact", "max_order": 15},  # what the record's would be with exact counts
+    "exact15_orders": {"kind": "exact", "max_order": 15},
 }
 CURVE = {"alpha_low": 0.05, "alpha_span": 0.55, "slope": 2.0}
 GATES = {

@@ -1,5 +1,6 @@
 """Real training processes: world sizes that agree, kills that do not show, errors that end."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,10 @@ from tiny_training import (
 
 LOSS_TOLERANCE = 1e-4  # nats per token, over 12 steps; 5e-7 was seen
 WEIGHT_TOLERANCE = 1e-3  # of each tensor's norm
+LONG = {  # rounding of weights multiplies differences, so only the last four steps have it
+    **{"steps": 60, "warmdown_steps": 50, "qat_below": 0.1},
+    **{"checkpoint_every": 7, "log_every": 3},
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Outputs of one process, never interrupted."""
     return finished_run(corpus, tmp_path_factory.mktemp("alone"))
+
+
+@pytest.fixture(scope="module")
+def long(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with more steps, and states to resume from on the way."""
+    return finished_run(corpus, tmp_path_factory.mktemp("long"), **LONG)
 
 
 def finished_run(corpus: Path, folder: Path, **training: Any) -> Path:
@@ -109,27 +120,22 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
-def test_a_killed_training_resumes_to_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
-    slow = {"steps": 60, "warmdown_steps": 50, "checkpoint_every": 7, "log_every": 3}
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    spec = write_spec(tmp_path / "spec.json", **slow)
-    assert run_stage(spec, corpus, whole)[0] == 0
-
-    killed = tmp_path / "killed"
-    killed.mkdir()
-    with start_stage(spec, corpus, killed) as process:
-        wait_for(killed / "resume.pt", process)
+def test_a_killed_training_resumes_to_the_same_bytes(
+    corpus: Path, long: Path, tmp_path: Path
+) -> None:
+    spec = write_spec(tmp_path / "spec.json", **LONG)
+    with start_stage(spec, corpus, tmp_path) as process:
+        wait_for(tmp_path / "resume.pt", process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert not (killed / "checkpoint.safetensors").exists()
-    for file in killed.glob(".*.tmp*"):  # a write that the kill interrupted
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+    for file in tmp_path.glob(".*.tmp*"):  # a write that the kill interrupted
         file.unlink()
-    code, errors = run_stage(spec, corpus, killed)
+    code, errors = run_stage(spec, corpus, tmp_path)
     assert code == 0 and "resuming after step " in errors
-    assert_identical(killed, whole)
-    assert [line.get("step") for line in read_metrics(killed)] == [*range(3, 61, 3), None]
+    assert_identical(tmp_path, long)
+    assert [line.get("step") for line in read_metrics(tmp_path)] == [*range(3, 61, 3), None]
 
 
 def test_a_loss_that_is_not_finite_ends_all_processes_in_one_line(
@@ -142,10 +148,10 @@ def test_a_loss_that_is_not_finite_ends_all_processes_in_one_line(
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
-def test_a_killed_process_ends_the_others_in_one_line(corpus: Path, tmp_path: Path) -> None:
-    spec = write_spec(
-        tmp_path / "spec.json", world_size=2, steps=100_000, checkpoint_every=2, log_every=100_000
-    )
+def test_a_killed_process_ends_the_others_in_one_line_and_all_resume_together(
+    corpus: Path, long: Path, tmp_path: Path
+) -> None:
+    spec = write_spec(tmp_path / "spec.json", world_size=2, **LONG)
     with start_stage(spec, corpus, tmp_path) as process:
         wait_for(tmp_path / "resume.pt", process)
         ranks = psutil.Process(process.pid).children()
@@ -155,6 +161,13 @@ def test_a_killed_process_ends_the_others_in_one_line(corpus: Path, tmp_path: Pa
     assert process.returncode == 2
     assert "train_model.py: error: rank 1 of 2 ended with signal SIGKILL" in errors
     assert not psutil.wait_procs(ranks, timeout=10)[1]
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+    code, errors = run_stage(spec, corpus, tmp_path)
+    assert code == 0, errors
+    (step,) = re.findall(r"^resuming after step (\d+)$", errors, re.MULTILINE)  # said once
+    assert int(step) > 0 and int(step) % LONG["checkpoint_every"] == 0
+    assert [line.get("step") for line in read_metrics(tmp_path)] == [*range(3, 61, 3), None]
+    assert_same_training(tmp_path, long)
 
 
 def test_processes_do_not_outlive_their_launcher(corpus: Path, tmp_path: Path) -> None:
