@@ -30,7 +30,6 @@ from fairway.segments import segment_first, segment_last
 from fairway.threads import run_threads, split
 
 Look = Callable[[GramTable, int, Found], None]
-MAX_BUCKETS = 1 << 31  # keys are uint32, and one more counter is kept
 BLOCK_TARGETS = 1 << 15  # targets per block, about; blocks end where segments end
 
 
