@@ -1,53 +1,176 @@
 """Damage in the middle of a run: the next one recovers, or stops with one line that says how."""
 
 import re
+import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
+import pytest
 
-from workflow.conftest import ROOT, SMOKE, Workflow, environment
+from workflow.conftest import ROOT, SMOKE, Workflow, environment, job_counts
 from workflow.test_failures import child_command
 
+SUMMARY = "results/summary.csv"
+ONE_ROW = "results/rows/hashed7_empty/seed2024.json"
 
-def launch(workflow: Workflow, *arguments: str | Path) -> subprocess.CompletedProcess:
+
+def launch_command(workflow: Workflow, *arguments: str | Path) -> list[str | Path]:
     """./run on the smoke configuration, with more arguments behind it."""
     command = [sys.executable, ROOT / "envs/launch.py", "--directory", workflow.directory]
-    return subprocess.run(
-        [*command, "--configfile", SMOKE, *arguments],
-        env=environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    return [*command, "--configfile", SMOKE, *arguments]
 
 
-def test_damaged_file_stops_the_run_with_one_line_and_is_made_again(smoke):
-    name = "results/models/ebls/seed2024/artifact.bin"
-    path = smoke.directory / name
-    content = path.read_bytes()
+def launch(
+    workflow: Workflow, *arguments: str | Path, **options: Any
+) -> subprocess.CompletedProcess:
+    """That command, run to its end; output and errors together in stdout."""
+    command = launch_command(workflow, *arguments)
+    options = {"env": environment(), "text": True} | options
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+
+
+def flipped(content: bytes) -> bytes:
+    """One bit in the middle is another."""
     middle = len(content) // 2
-    path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    done = launch(smoke)
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def truncated(content: bytes) -> bytes:
+    """The second half is gone."""
+    return content[: len(content) // 2]
+
+
+def errors(output: str) -> list[str]:
+    """What stages said of themselves in the logs that a failing run shows."""
+    return [line for line in output.splitlines() if ".py: error: " in line]
+
+
+def missing(output: str) -> list[str]:
+    """Files that a run said are gone although its result is there."""
+    return re.findall(r"(\S+) is missing; add it to the same command", output)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "damage", "target"),
+    [
+        ("models/ebls/seed2024/artifact.bin", flipped, SUMMARY),
+        ("models/ebls/seed2024/scores/rank0.npz", truncated, ONE_ROW),
+        ("counts/hashed7_empty/rank1.npz", truncated, ONE_ROW),
+    ],
+    ids=["artifact", "scores", "counts"],
+)
+def test_damaged_file_stops_the_run_with_one_line_and_is_made_again(smoke, name, damage, target):
+    path, name = smoke.file(name), f"results/{name}"
+    content = path.read_bytes()
+    path.write_bytes(damage(content))
+    done = launch(smoke, "--", target)
     assert done.returncode != 0 and "Traceback" not in done.stdout
-    said = [line for line in done.stdout.splitlines() if ".py: error: " in line]
+    said = errors(done.stdout)
     assert said and all(f"error: {name}" in line for line in said)
     path.unlink()
     done = launch(smoke)
-    assert done.returncode == 0
-    missing = re.findall(r"(\S+) is missing; add it to the same command", done.stdout)
-    assert name in missing
-    assert launch(smoke, *missing).returncode == 0
+    assert done.returncode == 0 and name in missing(done.stdout)
+    assert launch(smoke, *missing(done.stdout)).returncode == 0
     assert path.read_bytes() == content
     assert launch(smoke).returncode == 0
     assert smoke.planned() == {}
 
 
+KILL_BEFORE_RENAME = """
+import os, signal, sys
+
+def kill(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith("rank1.json"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if any(word.endswith("score_targets.py") for word in sys.orig_argv):
+    sys.addaudithook(kill)
+"""
+
+
+@pytest.mark.slow
+def test_scoring_rank_killed_between_its_outputs_is_the_only_job_to_rerun(smoke, tmp_path):
+    """SIGKILL when the rank's scores are there, its stats only under their temporary name."""
+    (tmp_path / "sitecustomize.py").write_text(KILL_BEFORE_RENAME)
+    folder = smoke.file("models/ebls/seed2024/scores")
+    before = {path: path.read_bytes() for path in sorted(folder.glob("*.npz"))}
+    table = scores_of(smoke)
+    for path in list(folder.iterdir()):
+        path.unlink()
+    targets = [f"results/{path.relative_to(smoke.file(''))}" for path in before]
+    done = launch(smoke, "--", *targets, env=environment() | {"PYTHONPATH": str(tmp_path)})
+    assert done.returncode != 0 and "rank=1" in done.stdout and "Traceback" not in done.stdout
+    left = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    assert left == {"rank0.npz", "rank0.json"}
+    assert job_counts(smoke.run("--dry-run", "--", *targets).stdout) == {"score_targets": 1}
+    assert launch(smoke, "--", *targets).returncode == 0
+    assert {path: path.read_bytes() for path in before} == before
+    smoke.file("summary.csv").unlink()
+    assert launch(smoke).returncode == 0
+    assert scores_of(smoke) == table and smoke.planned() == {}
+    for path in folder.glob(".*"):
+        path.unlink()
+
+
+def scores_of(workflow: Workflow) -> list[list[str]]:
+    """The summary without its last columns, which are times."""
+    lines = workflow.file("summary.csv").read_text().splitlines()
+    return [line.split(",")[:12] for line in lines]
+
+
+@pytest.mark.slow
+def test_full_disk_is_one_line_and_leaves_nothing_half_written(smoke):
+    """Files end at half of a count shard; Snakemake's own are smaller."""
+    folder = smoke.file("counts/hashed7_empty")
+    before = {path: path.read_bytes() for path in folder.glob("rank*.npz")}
+    for path in [*before, folder / "stats.json"]:
+        path.unlink()
+    limit = len(before[folder / "rank0.npz"]) // 2
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    name = "results/counts/hashed7_empty/stats.json"
+    done = launch(smoke, "--", name, preexec_fn=fill)
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    shard = "results/counts/hashed7_empty/rank0.npz"
+    message = f"count_ngrams.py: error: {shard}: cannot write: File too large"
+    assert errors(done.stdout) == [message]
+    assert smoke.file("logs/count_ngrams/hashed7_empty.log").read_text().count(message) == 1
+    assert [path.name for path in folder.iterdir()] == ["audit.npz"]
+    assert launch(smoke, "--", name).returncode == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert launch(smoke).returncode == 0 and smoke.planned() == {}
+
+
+def test_second_run_waits_for_the_first_and_finds_nothing_to_do(smoke):
+    table = smoke.file("ablation.md").read_text()
+    smoke.file("summary.csv").unlink()
+    pipes = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    first = subprocess.Popen(launch_command(smoke), text=True, **pipes)
+    job = wait_for_job(first, "aggregate_seeds.py")
+    try:
+        second = subprocess.Popen(launch_command(smoke), text=True, **pipes)
+        said = second.stdout.readline()
+        assert said == f"another run is at work in {smoke.directory}; waiting for it\n"
+        assert first.poll() is None and not smoke.file("summary.csv").exists()
+    finally:
+        job.resume()
+    output, waited = first.communicate(timeout=120)[0], second.communicate(timeout=120)[0]
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "aggregate_seeds" in output and "Nothing to be done" in waited
+    assert output.endswith(table) and waited.endswith(table)
+
+
+@pytest.mark.slow
 def test_killed_snakemake_leaves_nothing_that_the_next_run_cannot_mend(smoke):
     override = {"caches": {"exact15": {"max_order": 9}}}
-    before = smoke.file("summary.csv").read_text()
+    before = scores_of(smoke)
     command = smoke.command(override=override)
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
     job = wait_for_job(process, "count_ngrams.py")
@@ -64,8 +187,7 @@ def test_killed_snakemake_leaves_nothing_that_the_next_run_cannot_mend(smoke):
     assert smoke.planned(override) == {}
     assert launch(smoke).returncode == 0
     assert smoke.planned() == {}
-    columns = [line.split(",")[:12] for line in smoke.file("summary.csv").read_text().splitlines()]
-    assert columns == [line.split(",")[:12] for line in before.splitlines()]
+    assert scores_of(smoke) == before
 
 
 def wait_for_job(snakemake: subprocess.Popen, script: str) -> psutil.Process:
