@@ -168,6 +168,16 @@ def test_quantising_again_gives_the_same_bytes(copy):
     assert first.read_bytes() == again.read_bytes()
 
 
+def test_training_text_calibrates_and_no_validation_text_is_there(copy):
+    (copy / "val.bin").unlink()
+    copy.quantize("again.safetensors")
+    before = (copy / "quantized.safetensors").read_bytes()
+    assert (copy / "again.safetensors").read_bytes() == before
+    write_shard(copy / "train.bin", random_tokens(2000, seed=3))
+    copy.quantize("other.safetensors")
+    assert (copy / "other.safetensors").read_bytes() != before
+
+
 def test_ledger_adds_up_and_names_its_origin(packed):
     ledger = json.loads((packed / "artifact.bin.json").read_text())
     artifact = (packed / "artifact.bin").read_bytes()
