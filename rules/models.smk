@@ -12,6 +12,7 @@ rule train_model:
         "results/logs/train_model/{model}.seed{seed}.log",
     benchmark:
         "results/benchmarks/train_model/{model}.seed{seed}.tsv"
+    priority: 1  # the longest jobs first, so that none is left alone at the end
     conda:
         "../envs/cuda.yaml"
     threads: plan.threads("training")
