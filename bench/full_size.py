@@ -230,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("shards", type=lambda name: Path(name).resolve(), nargs="+")
     parser.add_argument("--tokenizer", type=lambda name: Path(name).resolve(), required=True)
-    parser.add_argument("--directory", type=Path, required=True, help="new; 15 GB at full size")
+    parser.add_argument("--directory", type=Path, required=True, help="new; 8 GB at full size")
     parser.add_argument("--tokens", type=int, default=RECORD_TOKENS)
     options = parser.parse_args()
     options.directory.mkdir(parents=True)

@@ -82,6 +82,8 @@ def print_table(directory: Path) -> None:
 
 def main() -> None:
     arguments, targets = split_targets(sys.argv[1:])
+    if arguments[-1:] == ["--"]:
+        arguments.pop()  # targets were to follow, and none did
     parsed = get_argument_parser().parse_args(arguments)
     directory = Path(parsed.directory or ".").resolve()
     directory.mkdir(parents=True, exist_ok=True)

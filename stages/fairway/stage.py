@@ -5,6 +5,7 @@ Standard library only (tqdm on a terminal), so that importing it costs nothing.
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -84,16 +85,30 @@ def naming_on_full_disk(path: Path) -> Iterator[None]:
         raise StageError(f"{path}: cannot write: {error.strerror}") from None
 
 
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of `path` whose process is gone: it was killed."""
+    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{glob.escape(path.suffix)}"):
+        writer = leftover.name.removeprefix(f".{path.stem}.").partition(".")[0]
+        try:
+            os.kill(int(writer), 0)
+        except ProcessLookupError:
+            leftover.unlink(missing_ok=True)
+        except (ValueError, OSError):
+            continue  # not a temporary file of this path, or another user's process
+
+
 @contextlib.contextmanager
 def atomic_output(path: Path) -> Iterator[Path]:
     """Yield a temporary path in `path`'s folder; on success it is synced and renamed to `path`.
 
     On any exception the temporary file is removed and `path` is left as it was; a killed
-    process leaves at most the temporary file, whose name begins with a dot. The temporary name
-    keeps the suffix, since some writers (numpy) append one. Raises StageError if the disk is full.
+    process leaves at most the temporary file, whose name begins with a dot, until `path` is
+    written again. The temporary name keeps the suffix, since some writers (numpy) append one.
+    Raises StageError if the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         with naming_on_full_disk(path):

@@ -87,6 +87,21 @@ def test_full_disk_within_a_stage(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["stage_under_test.py"]
 
 
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left, working, other = (
+        tmp_path / f".{name}.tmp.npz"
+        for name in (f"x.{gone.pid}", f"x.{os.getppid()}", f"xy.{gone.pid}")
+    )
+    for path in (left, working, other):
+        path.write_bytes(b"half")
+    with atomic_output(tmp_path / "x.npz") as temporary:
+        temporary.write_bytes(b"whole")
+    assert not left.exists(), "its process is gone"
+    assert working.exists() and other.exists(), "another process's, and another file's"
+
+
 def test_full_disk_outside_an_atomic_output(tmp_path: Path) -> None:
     done = run_script(
         tmp_path,
