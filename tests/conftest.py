@@ -9,8 +9,9 @@ for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that share a finished run to one worker."""
+    """Give tests that share a finished run to one worker: dry-runs, real runs, the record's."""
     for item in items:
         for run in ("smoke", "shrunk"):
             if run in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(run))
+                kind = "dry" if item.path.stem == "test_reruns" else "real"
+                item.add_marker(pytest.mark.xdist_group(f"{run}-{kind}"))
