@@ -1,4 +1,4 @@
-"""For all tests: one thread per process, and the tests on one finished run on one worker."""
+"""For all tests: one thread per process, and the tests on the shrunk record on one worker."""
 
 import os
 
@@ -8,10 +8,9 @@ for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")  # before any of them is imported
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's workers read the groups in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that share a finished run to one worker: dry-runs, real runs, the record's."""
+    """Give the tests that share the record's shrunk run to one worker."""
     for item in items:
-        for run in ("smoke", "shrunk"):
-            if run in getattr(item, "fixturenames", ()):
-                kind = "dry" if item.path.stem == "test_reruns" else "real"
-                item.add_marker(pytest.mark.xdist_group(f"{run}-{kind}"))
+        if "shrunk" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("shrunk"))

@@ -1,5 +1,6 @@
 """One finished smoke run, shared by all workflow tests; each leaves it as it found it."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -75,13 +76,19 @@ def job_counts(text: str) -> dict[str, int]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Workflow:
-    """The smoke run, run to its end."""
-    workflow = Workflow(tmp_path_factory.mktemp("smoke"))
-    done = workflow.run()
-    assert done.returncode == 0, done.stdout[-6000:]
-    untouched = workflow.directory / "untouched"
-    shutil.copytree(workflow.file(""), untouched / "results")  # with its files' times
-    return workflow
+    """The smoke run, run to its end once; every worker has a copy of its own, times and all."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (shared / "smoke.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        first = Workflow(shared / "smoke")
+        if not first.file("summary.csv").is_file():
+            first.directory.mkdir(exist_ok=True)
+            done = first.run()
+            assert done.returncode == 0, done.stdout[-6000:]
+    shutil.copytree(first.directory, own / "smoke_copy")
+    shutil.copytree(first.file(""), own / "smoke_copy" / "untouched" / "results")
+    return Workflow(own / "smoke_copy")
 
 
 @pytest.fixture
