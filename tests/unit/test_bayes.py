@@ -11,8 +11,6 @@ from fairway.shards import BOS
 from fairway.stage import StageError
 from tiny_mixing import CACHE, model_scores, order_counts, rows, text
 
-UNLEARNED_TRUST = 1 / (1 + np.exp(2.0))  # total/(total + κ) while all weights are at their start
-
 
 class Successors:
     """What followed the contexts of one order, from token number `first` on, in dictionaries.
@@ -44,8 +42,26 @@ class Successors:
         return tuple(x[begin:j]) if begin >= self.first else None
 
 
+def unlearned_trust() -> float:
+    """total/(total + κ) while all weights are at their start, to the last bit of its float32.
+
+    Seen in a target that the only level expects with certainty: p = trust + (1 − trust)·model.
+    """
+    cache = CACHE | {"min_order": 1, "max_order": 1}
+    gate, tokens = BayesGate(1, 1, 1e-12, 0, 0), np.array([BOS] + 9 * [2], np.uint16)
+    nll, entropy = np.full(9, 3.0), np.ones(9)
+    last = gate.nats(gate.start(), tokens[1:], nll, entropy, order_counts(tokens, cache))[-1]
+    model = np.exp(-nll[-1])
+    return float(np.float32((np.exp(-last) - model) / (1 - model)))
+
+
+def test_the_trust_before_learning_is_that_of_its_logit():
+    assert unlearned_trust() == pytest.approx(1 / (1 + np.exp(2.0)), rel=1.2e-7)
+
+
 def oracle(tokens: np.ndarray, nll: np.ndarray, gate: BayesGate) -> np.ndarray:
     """Nats of a gate that never learns."""
+    trust = unlearned_trust()
     x = [int(token) for token in tokens]
     highest = gate.continuation_orders
     whole = {n: Successors(n, 1, int(n < highest)) for n in range(1, highest + 1)}
@@ -61,7 +77,7 @@ def oracle(tokens: np.ndarray, nll: np.ndarray, gate: BayesGate) -> np.ndarray:
             for source in (whole, document):
                 share = source[n].share(x, j) if n in source else None
                 if share is not None:
-                    p = UNLEARNED_TRUST * share + (1 - UNLEARNED_TRUST) * p
+                    p = trust * share + (1 - trust) * p
         found.append(-np.log(p))
         for source in (*whole.values(), *document.values()):
             source.add(x, j)
@@ -88,7 +104,7 @@ def test_probabilities_before_learning_equal_those_of_dictionaries(
         cache["min_order"], cache["max_order"], 1e-12, document_orders, continuation_orders
     )
     nats = gate.nats(gate.start(), tokens[1:], nll, entropy, order_counts(tokens, cache))
-    np.testing.assert_allclose(nats, oracle(tokens, nll, gate), rtol=2e-6)
+    np.testing.assert_allclose(nats, oracle(tokens, nll, gate), rtol=1e-9)
 
 
 def test_a_step_follows_the_gradient_of_the_loss():
@@ -107,15 +123,15 @@ def test_a_step_follows_the_gradient_of_the_loss():
     moved = np.argwhere(before.learned.weights != after.learned.weights)
     for place in map(tuple, moved[:: max(1, len(moved) // 12)]):
         losses = []
-        for shift in (2.0**-10, -(2.0**-10)):
+        for shift in 2.0**-6 * np.array([1, -1, 2, -2]):
             state = gate.start()
             gate.nats(state, tokens[1:300], nll[:299], entropy[:299], rows(counts, slice(0, 299)))
             state.learned.weights[place] += shift
             losses.append(gate.nats(state, *one)[0])
-        slope = (losses[0] - losses[1]) * 2.0**9
+        slope = (8 * (losses[0] - losses[1]) - (losses[2] - losses[3])) * 2.0**6 / 12
         squares = before.learned.squares[place] + slope**2
         step = (after.learned.weights - before.learned.weights)[place]
-        assert step == pytest.approx(-gate.learning_rate * slope / np.sqrt(squares), rel=1e-3)
+        assert step == pytest.approx(-gate.learning_rate * slope / np.sqrt(squares), rel=1e-4)
         checked += 1
     assert checked >= 5
 
