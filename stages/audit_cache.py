@@ -44,9 +44,7 @@ def main() -> None:
     tokens = manifest.read_val(options.val)
     plan = WindowPlan(manifest.val.targets, **settings["windows"])
     wanted = audit_targets(settings["audit"], plan.targets)
-    found = distributions_at(
-        tokens, plan, wanted.sampled, cache, manifest.vocabulary, ranks, options.threads
-    )
+    found = distributions_at(tokens, plan, wanted.sampled, cache, manifest.vocabulary, ranks)
     generator = np.random.default_rng(settings["audit"]["seed"])
     stays = []
     for target in wanted.changed.tolist():

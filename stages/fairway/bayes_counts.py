@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fairway.compiled import borrowing
+from fairway.dictionary import slot_shift
 from fairway.document_counts import (
     DOCUMENT_TOKENS,
     DocumentCounts,
@@ -17,7 +18,6 @@ from fairway.document_counts import (
     read_document,
     read_document_hits,
 )
-from fairway.grams import slot_shift
 from fairway.lane_chains import store_shares
 from fairway.lanes import (
     WIDTH,

@@ -89,14 +89,13 @@ def distributions_at(
     settings: CacheSettings,
     vocabulary: int,
     ranks: int = 1,
-    threads: int = 1,
     look: Look = GramTable.ask,
 ) -> MatchDistributions | OrderDistributions:
     """What the cache would have said of every token of the vocabulary at some targets.
 
-    targets: sorted, none twice. The counts come from the code that counts the text itself: hits
-    of the token that did come are those of `count_targets`. ranks: matter without prefill only;
-    threads: are used by exact caches only; look: asks a table of a hashed cache.
+    targets: sorted, none twice. Hits of the token that did come are those of `count_targets`: the
+    tables of a hashed cache are asked for them, an exact cache's text is searched. ranks: matter
+    without prefill only; look: asks a table of a hashed cache.
     Memory: orders · targets · vocabulary · 4 bytes for exact caches.
     Raises StageError for targets outside 1 … N or not in order.
     """
@@ -106,7 +105,7 @@ def distributions_at(
     tokens = check_range(tokens, plan, int(targets[0]), int(targets[-1]))
     distributions = partial(hashed_distributions, look=look)
     if settings.kind == "exact":
-        distributions = partial(exact_distributions, threads=threads)
+        distributions = exact_distributions
     starts = [1]
     if not settings.prefill:
         starts = [plan.rank_targets(rank, ranks)[0] for rank in range(ranks)]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fairway.compiled import borrowing, compiled
-from fairway.grams import gram_key, scramble, slot_shift
+from fairway.dictionary import gram_key, scramble, slot_shift
 
 DOCUMENT_TOKENS = 1 << 18  # a longer document is counted anew, which bounds the memory
 FEWEST_NODES = 1 << 11  # room for a short document

@@ -17,7 +17,7 @@ Contexts followed as pointers into a tree are PPM's (Cleary and Witten, 1984).
 import numpy as np
 
 from fairway.compiled import compiled
-from fairway.grams import FULLEST, doubled, find_slot, gram_key, scramble, slot_shift
+from fairway.dictionary import FULLEST, doubled, find_slot, gram_key, scramble, slot_shift
 from fairway.segments import segment_last
 from fairway.shards import BOS
 from fairway.stage import StageError

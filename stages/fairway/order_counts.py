@@ -139,15 +139,15 @@ class OrderCountsWriter:
 
     def __init__(self, first_target: int, targets: int, min_order: int) -> None:
         self.first_target, self.targets, self.min_order = first_target, targets, min_order
+        self.space = np.empty(LONGEST * targets, dtype=np.uint8)  # what is not used costs nothing
         self.records: list[np.ndarray] = []
         self.sizes: list[np.ndarray] = []
 
-    def add(self, order: int, orders, hits, totals, distinct) -> None:
-        """Records of the targets for which `orders` says `order`; arrays (targets,)."""
-        space = np.empty(LONGEST * np.count_nonzero(orders == order), dtype=np.uint8)
+    def add(self, order: int, cells: np.ndarray) -> None:
+        """Records of the targets that are at `order`. cells: see `write_records`."""
         sizes = np.zeros(-(-self.targets // CHUNK_TARGETS), dtype=np.uint32)
-        written = write_records(order, orders, hits, totals, distinct, space, sizes)
-        self.records.append(space[:written].copy())
+        written = write_records(order, cells, self.space, sizes)
+        self.records.append(self.space[:written].copy())
         self.sizes.append(sizes)
 
     def finish(self, orders: np.ndarray) -> OrderCounts:
@@ -165,7 +165,7 @@ class OrderCountsWriter:
                 payload[cursor : cursor + size] = piece
                 cursor += size
                 begins[order] += size
-        self.records.clear()
+        del self.records, self.space
         return OrderCounts(self.first_target, self.targets, self.min_order, sizes, payload)
 
 

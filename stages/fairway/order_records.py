@@ -90,20 +90,20 @@ def _put(payload, cursor, value, size):
 
 
 @compiled
-def write_records(order, orders, hits, totals, distinct, payload, sizes):
+def write_records(order, cells, payload, sizes):
     """Append the records of the targets that are at `order`; sizes gets the bytes per chunk.
 
-    orders uint8, hits, totals, distinct uint32: one element per target of the rank. payload:
-    `LONGEST` bytes per record are enough. Returns the bytes written.
+    cells: uint32 (targets, 4): order, hits, total and distinct of each target of the rank.
+    payload: `LONGEST` bytes per record are enough. Returns the bytes written.
     """
     cursor = 0
     for chunk in range(sizes.size):
         begin = cursor
-        last = min((chunk + 1) * CHUNK_TARGETS, orders.size)
+        last = min((chunk + 1) * CHUNK_TARGETS, cells.shape[0])
         for target in range(chunk * CHUNK_TARGETS, last):
-            if orders[target] != order:
+            if cells[target, 0] != order:
                 continue
-            total, hit, other = totals[target], hits[target], distinct[target]
+            hit, total, other = cells[target, 1], cells[target, 2], cells[target, 3]
             if total <= _LARGEST_SMALL:
                 payload[cursor] = _SMALL_BYTE[total, hit, other]
                 cursor += 1

@@ -60,9 +60,9 @@ def random_records(targets, orders, largest, seed):
 def pack(totals, hits, distinct, depth, min_order=2, first_target=1):
     writer = OrderCountsWriter(first_target, len(depth), min_order)
     for column in range(totals.shape[1]):
-        orders = np.where(depth > column, min_order + column, 0).astype(np.uint8)
-        columns = (array[:, column].copy() for array in (hits, totals, distinct))
-        writer.add(min_order + column, orders, *columns)
+        orders = np.where(depth > column, min_order + column, 0)
+        columns = orders, *(array[:, column] for array in (hits, totals, distinct))
+        writer.add(min_order + column, np.stack(columns, axis=1).astype(np.uint32))
     return writer.finish(np.where(depth > 0, min_order - 1 + depth, 0).astype(np.uint8))
 
 

@@ -1,19 +1,23 @@
 """Exact counts where the property tests do not reach: long texts, many tokens, documents."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from counting_reference import count_all, match_all
 from fairway.caches import CacheSettings, count_ranks, count_targets, distributions_at
-from fairway.levels import MIN_SLOTS
+from fairway.context_groups import FIRST, NEAR, cut_between_groups
 from fairway.online import OnlineCounts
 from fairway.stage import StageError
 from fairway.windows import WindowPlan
 
 TEXTS = {
     "all different": np.arange(2, 20_002, dtype=np.uint16),
-    "one token": np.full(4000, 7, dtype=np.uint16),
-    "two tokens": np.random.default_rng(0).integers(0, 2, 4000).astype(np.uint16),
+    "one token": np.full(9000, 7, dtype=np.uint16),
+    "two tokens": np.random.default_rng(0).integers(0, 2, 20_000).astype(np.uint16),
     "full vocabulary": np.random.default_rng(1).integers(0, 65536, 9000).astype(np.uint16),
     "words": np.random.default_rng(2).zipf(1.3, 9000).clip(2, 400).astype(np.uint16),
 }
@@ -22,7 +26,7 @@ TEXTS = {
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("update", ["segment", "token"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_texts_that_outgrow_the_first_dictionary(text, update, threads):
+def test_texts_of_more_groups_and_larger_ones_than_properties_draw(text, update, threads):
     tokens = TEXTS[text]
     plan = WindowPlan(len(tokens) - 1, 300, 64)
     settings = CacheSettings(kind="exact", max_order=5, update=update)
@@ -32,7 +36,25 @@ def test_texts_that_outgrow_the_first_dictionary(text, update, threads):
     np.testing.assert_array_equal(counts.total, total)
     np.testing.assert_array_equal(counts.hits, hits)
     if text == "all different":
-        assert not counts.order.any() and len(tokens) > 2 * MIN_SLOTS
+        assert not counts.order.any()
+    if text in ("one token", "two tokens"):
+        assert len(tokens) / len(np.unique(tokens)) > 2 * NEAR, "groups are cut more than once"
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 12))
+def test_lists_are_cut_between_groups_only(sizes, most):
+    entries = np.arange(sum(sizes), dtype=np.uint32)
+    begins = np.cumsum([0, *sizes])
+    entries[begins[:-1]] |= FIRST
+    cuts = np.full(2 * (len(entries) // most) + 3, -1)
+    pieces = cut_between_groups(entries, most, cuts)
+    cuts = cuts[: pieces + 1]
+    assert cuts[0] == 0 and cuts[-1] == len(entries) and np.isin(cuts, begins).all()
+    for begin, end in itertools.pairwise(cuts.tolist()):
+        groups = np.count_nonzero((begins >= begin) & (begins < end))
+        assert end - begin <= most or groups == 1
+    for begin, end in zip(cuts, cuts[2:], strict=False):
+        assert end - begin > most, "two pieces that fit together"
 
 
 def test_a_context_may_begin_at_a_bos_but_not_before_it():
