@@ -12,13 +12,13 @@ takes the highest order whose context was seen at least `min_count` times; its p
 the context's, since different pairs share buckets.
 
 The tables are those of `fairway.hashed_grams`, which serve the pairs of one order and the contexts
-of the next. Lengths are walked from the longest down, each through the whole text: one table at a
-time stays near the processor, and threads share out the orders. What a thread found for a target
-is kept only if no other thread found a higher order.
+of the next. Lengths are walked from the longest down, each through the whole text, so that few
+tables are in use at a time and stay near the processor. Threads form a line: each has its own part
+of the text, and a table passes from one to the next, while the thread before starts on the next
+length. So what is found of a target is written by one thread only.
 """
 
 from collections.abc import Callable
-from threading import Lock
 
 import numpy as np
 
@@ -27,10 +27,9 @@ from fairway.counters import empty_counters
 from fairway.counts import Found, MatchDistributions, empty_found
 from fairway.hashed_grams import GramTable, Walk
 from fairway.segments import segment_first, segment_last
-from fairway.threads import run_threads, split
+from fairway.threads import run_line, run_threads
 
 Look = Callable[[GramTable, int, Found], None]
-BLOCK_TARGETS = 1 << 15  # targets per block, about; blocks end where segments end
 
 
 def walks(highest: int, lowest: int, cross_documents: bool) -> list[Walk]:
@@ -45,18 +44,6 @@ def walks(highest: int, lowest: int, cross_documents: bool) -> list[Walk]:
     orders = range(highest, lowest - 1, -1)
     both = [(Walk(order, False, True), Walk(order - 1, True, False)) for order in orders]
     return [walk for pair in both for walk in pair]
-
-
-@compiled
-def keep_highest(found, other):
-    """Take from `other` what it found at a higher order."""
-    orders, hits, totals = found
-    other_orders, other_hits, other_totals = other
-    for i in range(orders.size):
-        if other_orders[i] > orders[i]:
-            orders[i] = other_orders[i]
-            hits[i] = other_hits[i]
-            totals[i] = other_totals[i]
 
 
 @compiled
@@ -84,36 +71,54 @@ def count_hashed(
     """
     read_from = int(segment_first(first_target, plan.length, plan.stride))
     start = 1 if settings.prefill else first_target
-    threads = min(threads, settings.orders)
-    found = [empty_found(last_target + 1 - read_from) for _ in range(threads)]
-    lock = Lock()
+    lengths = walks(settings.max_order, settings.min_order, settings.cross_documents)
+    threads = min(threads, len(lengths))
+    parts = _parts(plan, start, last_target, len(lengths), threads)
+    counters = [empty_counters(settings.buckets + 1) for _ in range(threads)]
+    tables: list[GramTable | None] = [None] * threads
+    found = empty_found(last_target + 1 - read_from)
 
-    def count(thread: int) -> None:
-        begin, end = split(settings.orders, threads)[thread]
-        highest, lowest = settings.max_order - begin, settings.max_order + 1 - end
-        counters = empty_counters(settings.buckets + 1)
-        for walk in walks(highest, lowest, settings.cross_documents):
-            table = GramTable(tokens, plan, settings, walk, start, counters)
-            while (first := table.next_target) <= last_target:
-                last = int(segment_last(first + BLOCK_TARGETS - 1, plan.length, plan.stride))
-                last = min(last, last_target if first >= read_from else read_from - 1)
-                low, high = max(first - read_from, 0), max(last + 1 - read_from, 0)
-                table.advance(last, tuple(array[low:high] for array in found[thread]))
-                if walk.contexts:
-                    with lock:
-                        progress(last + 1 - first)
+    def cells(first: int, last: int) -> Found:
+        low, high = max(first - read_from, 0), max(last + 1 - read_from, 0)
+        return tuple(array[low:high] for array in found)
 
-    parts = split(found[0][0].size, threads)
+    def work(thread: int, item: int) -> None:
+        first, last = parts[thread]
+        walk, place = lengths[item], item % threads
+        if thread == 0:
+            tables[place] = GramTable(tokens, plan, settings, walk, start, counters[place])
+        table = tables[place]
+        if first < read_from:
+            table.advance(min(last, read_from - 1), empty_found(0))
+        if last >= read_from:
+            table.advance(last, cells(first, last))
+        if walk.contexts and thread == threads - 1:
+            progress(last_target + 1 - start)
 
-    def merge(thread: int) -> None:
-        first, *others = (tuple(array[slice(*parts[thread])] for array in one) for one in found)
-        for other in others:
-            keep_highest(first, other)
-        clear_unmatched(first)
+    def clear(thread: int) -> None:
+        for array in cells(*parts[thread]):
+            array.fill(0)  # takes the memory, all threads at once: in the line they would wait
 
-    run_threads(count, threads)
-    run_threads(merge, threads)
-    return tuple(array[first_target - read_from :] for array in found[0])
+    run_threads(clear, threads)
+    run_line(work, len(lengths), threads)
+    run_threads(lambda thread: clear_unmatched(cells(*parts[thread])), threads)
+    return tuple(array[first_target - read_from :] for array in found)
+
+
+def _parts(
+    plan, start: int, last_target: int, lengths: int, threads: int
+) -> list[tuple[int, int]]:
+    """First and last target of each thread's part of the text; parts end where segments end.
+
+    A thread waits until those before it are through with the first length. So each gets a little
+    less than the one before, and all end at the same time.
+    """
+    shares = np.cumsum((1 - 1 / lengths) ** np.arange(threads))
+    targets = last_target + 1 - start
+    ends = [start + int(targets * share) - 1 for share in shares / shares[-1]]
+    ends = [int(segment_last(max(end, start), plan.length, plan.stride)) for end in ends]
+    ends = [min(end, last_target) for end in ends]
+    return list(zip([start, *(end + 1 for end in ends[:-1])], ends, strict=True))
 
 
 def hashed_distributions(

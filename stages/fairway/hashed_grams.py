@@ -25,7 +25,7 @@ from fairway.prefetch import prefetch
 from fairway.segments import context_reach, segment_last
 
 PRIMES = np.array([36313, 27191, 51647, 81929, 131071, 175447, 209591], dtype=np.uint32)
-NO_LIMIT = np.empty(0, dtype=np.uint8)  # grams of any length take part
+BLOCK_TARGETS = 1 << 14  # targets per block, about; blocks end where segments end
 AHEAD = 256  # counters asked for before they are used
 
 
@@ -58,20 +58,25 @@ def hash_grams(tokens, first, length, mask, keys):
 
 
 @compiled
-def keys_between(tokens, first, last, length, buckets, longest):
+def keys_between(tokens, first, last, walk, buckets, cross_documents, keys):
     """Keys of the grams that end at positions first … last; `buckets` for those that are left out.
 
-    longest: how long a gram at each position may be, or empty if it may have any length. uint32
-    of shape (last − first + 1,).
+    Left out are grams that would begin before the text, and contexts that would reach over a BOS
+    if they may not. keys: uint32 (last − first + 1,), filled.
     """
-    keys = np.empty(last - first + 1, dtype=np.uint32)
+    length = walk.length
     missing = min(max(length - 1 - first, 0), keys.size)  # they would begin before the text
     keys[:missing] = buckets
     hash_grams(tokens, first + missing, length, np.uint32(buckets - 1), keys[missing:])
-    for i in range(missing, longest.size):
+    if cross_documents:
+        return
+    if walk.contexts:  # of the targets after these positions
+        longest = context_reach(tokens, first + 1, last + 1, length)
+    else:  # contexts of the targets at these positions, and the targets
+        longest = context_reach(tokens, first, last, length - 1) + np.uint8(1)
+    for i in range(missing, keys.size):
         if longest[i] < length:
             keys[i] = buckets
-    return keys
 
 
 @compiled
@@ -110,16 +115,16 @@ def note_pairs(counts, keys, low, high, no_pair, found):
 
 
 @compiled
-def count_block(first, last, plan, keys, no_pair, walk, min_count, counters, found):
+def count_block(first, last, plan, keys, counts, no_pair, walk, min_count, counters, found):
     """Look up and count targets first … last in the table of one length, segment by segment.
 
-    plan: (length, stride). keys: of the grams at positions first−1 … last. counters: B+1 of them;
-    the last counts what takes no part and is emptied every time. found: see `note_contexts`, one
-    element per target of the block, or empty if the block is only to be counted.
+    plan: (length, stride). keys: of the grams at positions first−1 … last; counts: memory for as
+    many. counters: B+1 of them; the last counts what takes no part and is emptied every time.
+    found: see `note_contexts`, one element per target of the block, or empty if the block is only
+    to be counted.
     """
     small, large = counters
     size = last + 1 - first
-    counts = np.empty(size + 1, dtype=np.uint32)
     low = fetched = 0
     while low < size:
         high = min(segment_last(first + low, plan[0], plan[1]) + 1 - first, size)
@@ -135,6 +140,28 @@ def count_block(first, last, plan, keys, no_pair, walk, min_count, counters, fou
         add(small, large, keys, low, high)
         small[-1] = 0
         low, fetched = high, ahead
+
+
+@compiled
+def count_text(tokens, first, last, plan, no_pair, walk, rule, counters, found):
+    """The same for any number of targets, block by block.
+
+    rule: (buckets, cross_documents, min_count). found: one element per target, or empty.
+    """
+    buckets, cross_documents, min_count = rule
+    longest = min(BLOCK_TARGETS + max(plan[0], plan[1]), last + 1 - first)
+    keys = np.empty(longest + 1, dtype=np.uint32)
+    counts = np.empty_like(keys)
+    orders, hits, totals = found
+    start = first
+    while start <= last:
+        stop = min(segment_last(start + BLOCK_TARGETS - 1, plan[0], plan[1]), last) + 1
+        own = keys[: stop + 1 - start]
+        keys_between(tokens, start - 1, stop - 1, walk, buckets, cross_documents, own)
+        low, high = start - first, stop - first
+        block = orders[low:high], hits[low:high], totals[low:high]
+        count_block(start, stop - 1, plan, own, counts, no_pair, walk, min_count, counters, block)
+        start = stop
 
 
 class GramTable:
@@ -161,14 +188,16 @@ class GramTable:
         they matched none. Empty if the targets are only to be counted.
         """
         first, self.next_target = self.next_target, last + 1
-        count_block(
+        settings = self.settings
+        rule = settings.buckets, settings.cross_documents, settings.min_count
+        count_text(
+            self.tokens,
             first,
             last,
             self.plan,
-            self._keys(first - 1, last),
             self.no_pair,
             self.walk,
-            self.settings.min_count,
+            rule,
             self.counters,
             found,
         )
@@ -212,10 +241,9 @@ class GramTable:
 
     def _keys(self, first: int, last: int) -> np.ndarray:
         """Keys of the grams that end at positions first … last."""
-        longest, length = NO_LIMIT, self.walk.length
-        if not self.settings.cross_documents:
-            if self.walk.contexts:  # of the targets after these positions
-                longest = context_reach(self.tokens, first + 1, last + 1, length)
-            else:  # contexts of the targets at these positions, and the targets
-                longest = context_reach(self.tokens, first, last, length - 1) + np.uint8(1)
-        return keys_between(self.tokens, first, last, length, self.settings.buckets, longest)
+        keys = np.empty(last + 1 - first, dtype=np.uint32)
+        settings = self.settings
+        keys_between(
+            self.tokens, first, last, self.walk, settings.buckets, settings.cross_documents, keys
+        )
+        return keys
