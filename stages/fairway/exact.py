@@ -11,6 +11,7 @@ token at a time, and what was found is packed before the next.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -66,9 +67,7 @@ class ExactCounts:
     ) -> None:
         if len(tokens) > MAX_TOKENS:
             raise StageError(f"tokens: {len(tokens)}; exact counts take at most {MAX_TOKENS}")
-        self.tokens = np.array(
-            tokens[: last_target + 1]
-        )  # read at random: a mapped file is slower
+        self.tokens = np.array(tokens[: last_target + 1])  # read at random, so not from a file
         self.settings, self.threads = settings, threads
         every_order = settings.output == "orders"
         self.rules = Rules(
@@ -98,11 +97,13 @@ class ExactCounts:
         if orders == 0:
             return
         pieces, scratch = self._pieces()
+        lock = Lock()
 
         def count(thread: int, piece: Piece) -> None:
             entries, spare = piece.entries, piece.spare
             refine_fully(self.tokens, entries, spare, self.rules, scratch[thread], self.cells)
-            progress(len(entries) * orders)
+            with lock:
+                progress(len(entries) * orders)
 
         share_out(count, pieces, self.threads)
 
