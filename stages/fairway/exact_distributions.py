@@ -1,14 +1,35 @@
 """Exact counts of every token of the vocabulary at some targets, had it been the target's token.
 
-For sums over the vocabulary, and for what a decoder would see. They are found by searching the
-text for each target's contexts, so they share no code with the counts that are checked by them.
+For sums over the vocabulary, and for what a decoder would see. They are found by comparing every
+place of the text with each target's context, so they share no code with the counts that are
+checked by them.
 """
 
 import numpy as np
 
+from fairway.compiled import compiled
 from fairway.counts import OrderDistributions
-from fairway.segments import segment_first
-from fairway.shards import BOS
+from fairway.segments import context_reach, segment_first
+
+
+@compiled
+def count_shared_contexts(tokens, start, targets, unseen, reach, found):
+    """Compare each counted target with the asked ones: how much of their contexts is the same?
+
+    targets: those asked; unseen: int64, the first target that none of them knows yet; reach:
+    uint8, tokens of their longest contexts. found: uint32 (targets, widths, vocabulary), gets at
+    [k, w, t] how many tokens t came after the same w ≥ 1 tokens, but not w+1 within reach.
+    """
+    of_token = [np.flatnonzero(tokens[targets - 1] == token) for token in range(found.shape[2])]
+    for target in range(start, unseen.max()):
+        for k in of_token[tokens[target - 1]]:
+            if target >= unseen[k]:
+                continue
+            width = 1
+            limit = min(np.int64(reach[k]), target)
+            while width < limit and tokens[target - 1 - width] == tokens[targets[k] - 1 - width]:
+                width += 1
+            found[k, width, tokens[target]] += 1
 
 
 def exact_distributions(
@@ -18,23 +39,23 @@ def exact_distributions(
 
     targets: sorted, none twice; start: the first target that is counted.
     """
-    shape = len(targets), settings.orders
-    hits = np.zeros((*shape, vocabulary), dtype=np.uint32)
-    for row, target in enumerate(targets.tolist()):
-        unseen = target  # the first target that is not counted yet
-        if settings.update == "segment":
-            unseen = int(segment_first(target, plan.length, plan.stride))
-        matches = np.arange(start, unseen)
-        for width in range(settings.max_order):
-            if width:
-                matches = matches[matches >= width]
-                matches = matches[tokens[matches - width] == tokens[target - width]]
-            if width >= settings.min_order - 1:
-                seen = np.bincount(tokens[matches], minlength=vocabulary)
-                hits[row, width + 1 - settings.min_order] = seen
-            ends = width and tokens[target - width] == BOS and not settings.cross_documents
-            if ends or width == target or matches.size == 0:
-                break
+    widest = settings.max_order - 1
+    unseen = targets
+    if settings.update == "segment":
+        firsts = [segment_first(target, plan.length, plan.stride) for target in targets.tolist()]
+        unseen = np.array(firsts, dtype=np.int64)
+    reach = np.minimum(targets, widest).astype(np.uint8)
+    if not settings.cross_documents:
+        reaches = [context_reach(tokens, target, target, widest) for target in targets.tolist()]
+        reach = np.concatenate(reaches)
+    hits = np.zeros((len(targets), settings.max_order, vocabulary), dtype=np.uint32)
+    if widest:
+        count_shared_contexts(tokens, start, targets, unseen, reach, hits)
+    hits = np.cumsum(hits[:, ::-1], axis=1, dtype=np.uint32)[:, ::-1]  # longer ones share these
+    if settings.min_order == 1:
+        for row, end in zip(hits, unseen.tolist(), strict=True):
+            row[0] = np.bincount(tokens[start:end], minlength=vocabulary)
+    hits = hits[:, settings.min_order - 1 :]
     return OrderDistributions(
         hits.sum(axis=2, dtype=np.uint32), hits, (hits > 0).sum(axis=2, dtype=np.uint32)
     )
