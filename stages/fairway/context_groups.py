@@ -1,7 +1,7 @@
 """Groups of equal contexts, refined one token at a time: every count of an exact n-gram cache.
 
-Targets whose last w tokens are the same, in text order, are a *group* of width w. For a target of
-the group, order w+1:
+Targets with the same w tokens before them, in text order, are a *group* of width w. For a target
+of the group, order w+1:
 
     total     how many targets of its group come before it: so often was its context seen
     hits      how many of these have the target's own token
@@ -9,10 +9,10 @@ the group, order w+1:
 
 so one walk over the group gives all three, with one counter per token of the vocabulary. Then the
 group is split by the token in front of the context, in text order again: each part is a group of
-width w+1. A group too small to matter, at the least one of a single target, is dropped, so wider
-contexts cost less than narrow ones. This is a most-significant-first radix sort of all contexts,
-read from right to left, that stops where nothing repeats (the prefix doubling of suffix sorting
-drops single members in the same way: Larsson and Sadakane, 1999).
+width w+1. A part is dropped if none of its targets has enough before it, as any part of a single
+target is: so wider contexts cost less than narrow ones. This is a radix sort of all contexts, read
+from right to left, that stops where nothing repeats (suffix sorting by prefix doubling drops
+single members in the same way: Larsson and Sadakane, 1999).
 
 Groups stand one after the other in a list of *entries*: uint32, a target's number, with the bit
 `FIRST` set on the first of each group.
@@ -77,7 +77,6 @@ class Scratch(NamedTuple):
     begin: np.ndarray  # its first entry among the refined ones
     end: np.ndarray  # its next
     notes: np.ndarray  # uint32 (_NOTES, 4): cell, hits, total, distinct
-    notes: np.ndarray
 
 
 def new_scratch(largest: int) -> Scratch:
@@ -258,7 +257,7 @@ def refine(tokens, entries, width, rules, scratch, refined, cells):
     uint32 (targets, 4), gets order, hits, total and distinct of the targets that are noted.
     """
     start = kept = noted = 0
-    fewest = rules.min_count + 1  # a smaller group has no target that is noted
+    fewest = rules.min_count + 1  # in a smaller group nothing has enough before it
     while start < entries.size:
         end, parts = _look_up(tokens, entries, start, width, rules, scratch)
         kept = _lay_out(parts, fewest, kept, scratch)
