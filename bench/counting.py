@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
 from fairway.caches import CacheSettings, count_targets
 from fairway.shards import read_shard
 from fairway.stage import StageError, run
+from fairway.threads import run_threads
 from fairway.windows import WindowPlan
 
 MAX_ORDER = 15
@@ -40,7 +41,7 @@ def best_seconds(work: Callable[[], object], repeats: int, clock=time.process_ti
     return min(seconds)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def add_at_random(table, count):
     """Add 1 at pseudo-random places, one after the other."""
     state, mask = np.uint64(88172645463325252), np.uint64(table.size - 1)
@@ -51,11 +52,18 @@ def add_at_random(table, count):
         table[state & mask] += np.uint32(1)
 
 
-def memory_floor(megabytes: int, repeats: int) -> float:
-    """Nanoseconds of one random read-modify-write in a table of this size."""
-    table, count = np.zeros(megabytes << 18, dtype=np.uint32), 1 << 22
-    add_at_random(table, count)
-    return best_seconds(lambda: add_at_random(table, count), repeats) / count * 1e9
+def memory_floor(megabytes: int, repeats: int, threads: int = 1) -> float:
+    """Nanoseconds of one random read-modify-write in a table of this size, per thread; wall.
+
+    Every thread has its own table.
+    """
+    tables, count = np.zeros((threads, megabytes << 18), dtype=np.uint32), 1 << 24
+
+    def work() -> None:
+        run_threads(lambda thread: add_at_random(tables[thread], count), threads)
+
+    work()  # compiles, and takes the memory
+    return best_seconds(work, repeats, time.perf_counter) / count * 1e9
 
 
 class Bench:
@@ -138,6 +146,9 @@ def main() -> None:
         )
     size, reading = reading_speed(bench)
     print(f"counts of all orders: {size:.1f} bytes per token, read at {reading:.0f} ns per token")
+    for megabytes in (1, 4, 8):
+        one, two = (memory_floor(megabytes, options.repeats, threads) for threads in (1, 2))
+        print(f"random add, {megabytes} MB each, threads 1 and 2: ×{2 * one / two:.2f}")
     for name, settings in (
         ("hashed", hashed_settings(BUCKETS)),
         ("exact", exact_settings("segment", "match")),
