@@ -102,3 +102,15 @@ def test_more_than_one_block_and_any_number_of_threads():
     first, last = 400_000, 500_000
     part = count_targets(tokens, plan, first, last, settings)
     np.testing.assert_array_equal(part.total, one.total[first - 1 : last])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("first", [25, 40, 101, 140])
+def test_a_range_is_counted_alone_wherever_it_begins_in_a_threads_part(first, threads):
+    tokens = np.random.default_rng(0).integers(0, 2, 150).astype(np.uint16)
+    plan = WindowPlan(149, 20, 10)
+    settings = CacheSettings(kind="hashed", max_order=5, buckets=64)
+    counts = count_targets(tokens, plan, first, 149, settings, threads)
+    whole = count_targets(tokens, plan, 1, 149, settings)
+    for name in ("order", "hits", "total"):
+        np.testing.assert_array_equal(getattr(counts, name), getattr(whole, name)[first - 1 :])
