@@ -132,7 +132,7 @@ def main() -> None:
     print(f"numpy prefill                    {prefill:8.1f}")
     print(f"numpy scoring, 64 targets        {score:8.1f}")
     near, far = memory_floor(1, options.repeats), memory_floor(16, options.repeats)
-    print(f"random add, table of 1 MB        {near:8.1f}   16 MB: {far:.1f}")
+    print(f"random add, wall, 1 MB           {near:8.1f}   16 MB: {far:.1f}")
     for buckets in (BUCKETS, 1 << 18):
         ours = bench.ours(hashed_settings(buckets))
         print(
@@ -148,7 +148,7 @@ def main() -> None:
     print(f"counts of all orders: {size:.1f} bytes per token, read at {reading:.0f} ns per token")
     for megabytes in (1, 4, 8):
         one, two = (memory_floor(megabytes, options.repeats, threads) for threads in (1, 2))
-        print(f"random add, {megabytes} MB each, threads 1 and 2: ×{2 * one / two:.2f}")
+        print(f"random add, wall, {megabytes} MB each, threads 1 and 2: ×{2 * one / two:.2f}")
     for name, settings in (
         ("hashed", hashed_settings(BUCKETS)),
         ("exact", exact_settings("segment", "match")),

@@ -18,9 +18,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
 from fairway.caches import CacheSettings, count_ranks, count_targets
 from fairway.shards import read_shard
 from fairway.stage import run

@@ -103,9 +103,8 @@ def distributions_at(
     if targets.size == 0 or (np.diff(targets) <= 0).any():
         raise StageError("targets: empty or not in order; expected rising numbers")
     tokens = check_range(tokens, plan, int(targets[0]), int(targets[-1]))
-    distributions = partial(hashed_distributions, look=look)
-    if settings.kind == "exact":
-        distributions = exact_distributions
+    exact = settings.kind == "exact"
+    distributions = exact_distributions if exact else partial(hashed_distributions, look=look)
     starts = [1]
     if not settings.prefill:
         starts = [plan.rank_targets(rank, ranks)[0] for rank in range(ranks)]
@@ -115,7 +114,7 @@ def distributions_at(
         if part.size:
             pieces.append(distributions(tokens, plan, settings, start, part, vocabulary))
     found = type(pieces[0])(*map(np.concatenate, zip(*pieces, strict=True)))
-    if settings.kind == "exact" and settings.output == "match":
+    if exact and settings.output == "match":
         return first_match(found, settings)
     return found
 

@@ -90,7 +90,7 @@ def new_scratch(largest: int) -> Scratch:
 
 @compiled
 def count_tokens(tokens, first, last, counts):
-    """Add to counts[t] how many of the tokens first … last are t."""
+    """Add to counts[t] how many of the tokens first … last are t; np.bincount would copy them."""
     for position in range(first, last + 1):
         counts[tokens[position]] += 1
 

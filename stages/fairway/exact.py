@@ -161,8 +161,8 @@ class ExactCounts:
 
         run_threads(group, self.threads)
         cuts = np.empty(2 * PIECES + 3, dtype=np.int64)
-        count = cut_between_groups(entries, targets // PIECES + 1, cuts)
-        bounds = zip(cuts[:count].tolist(), cuts[1 : count + 1].tolist(), strict=True)
+        cut = cut_between_groups(entries, targets // PIECES + 1, cuts)
+        bounds = zip(cuts[:cut].tolist(), cuts[1 : cut + 1].tolist(), strict=True)
         pieces = [Piece(entries[low:high], spare[low:high]) for low, high in bounds]
         pieces.sort(key=lambda piece: -len(piece.entries))
         return pieces, [new_scratch(len(pieces[0].entries)) for _ in range(self.threads)]

@@ -78,7 +78,7 @@ def count_hashed(
     tables: list[GramTable | None] = [None] * threads
     found = empty_found(last_target + 1 - read_from)
 
-    def cells(first: int, last: int) -> Found:
+    def found_of(first: int, last: int) -> Found:
         low, high = max(first - read_from, 0), max(last + 1 - read_from, 0)
         return tuple(array[low:high] for array in found)
 
@@ -91,17 +91,17 @@ def count_hashed(
         if first < read_from:
             table.advance(min(last, read_from - 1), empty_found(0))
         if last >= read_from:
-            table.advance(last, cells(first, last))
+            table.advance(last, found_of(first, last))
         if walk.contexts and thread == threads - 1:
             progress(last_target + 1 - start)
 
     def clear(thread: int) -> None:
-        for array in cells(*parts[thread]):
+        for array in found_of(*parts[thread]):
             array.fill(0)  # takes the memory, all threads at once: in the line they would wait
 
     run_threads(clear, threads)
     run_line(work, len(lengths), threads)
-    run_threads(lambda thread: clear_unmatched(cells(*parts[thread])), threads)
+    run_threads(lambda thread: clear_unmatched(found_of(*parts[thread])), threads)
     return tuple(array[first_target - read_from :] for array in found)
 
 

@@ -25,7 +25,7 @@ _NODE = np.uint64((1 << 32) - 1)
 class SuccessorTree(NamedTuple):
     """Arrays of the tree; kernels change them in place.
 
-    table: uint64 (slots, 2), the dictionary of `fairway.dictionary` from (node, token) to (hits,
+    table: uint64 (slots, 2), a `fairway.dictionary` from (node, token) to (hits,
     child), hits: how often the child counted as a successor. slot: int64 (nodes,), a node's place
     there. nodes: uint32 (nodes, 2), how often anything was counted after it (total), and after
     how many different tokens (distinct). context: uint32 (depth,), at n−1 the node of the last n−1
