@@ -12,7 +12,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 sys.path.insert(0, f"{workflow.basedir}/stages")
-from fairway.plan import Plan, missing_files
+from fairway.workflow.plan import Plan, missing_files
 from fairway.stage import StageError
 
 CORPUS, MODEL = "results/corpus", "results/models/{model}/seed{seed}"

@@ -20,11 +20,11 @@ from numba import njit
 from published_rule import PublishedRule
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
-from fairway.caches import CacheSettings, count_targets
-from fairway.shards import read_shard
+from fairway.corpus.shards import read_shard
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_targets
+from fairway.kernels.threads import run_threads
 from fairway.stage import StageError, run
-from fairway.threads import run_threads
-from fairway.windows import WindowPlan
 
 MAX_ORDER = 15
 ORDERS = MAX_ORDER - 1

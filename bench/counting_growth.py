@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
-from fairway.caches import CacheSettings, count_ranks, count_targets
-from fairway.shards import read_shard
+from fairway.corpus.shards import read_shard
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_ranks, count_targets
 from fairway.stage import run
-from fairway.windows import WindowPlan
 
 CACHES = {
     "hashed": {"kind": "hashed", "buckets": 1 << 22},

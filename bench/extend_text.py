@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
-from fairway.shards import read_shard, write_shard
+from fairway.corpus.shards import read_shard, write_shard
 from fairway.stage import StageError, run
 
 CHUNK = 1 << 20  # tokens drawn at a time

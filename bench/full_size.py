@@ -27,17 +27,17 @@ import yaml
 from extend_text import extend
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
-from fairway.arrays import save_array
-from fairway.byte_accounting import ByteTable
-from fairway.corpus import Manifest, TokenizerFile, TrainText, ValText
-from fairway.evidence import AuditTargets, ModelEvidence, audit_targets
-from fairway.plan import Plan
-from fairway.scores import Scores
-from fairway.shards import BOS, read_shard, write_shard
-from fairway.specs import MODEL_STAGES
+from fairway.audit.evidence import AuditTargets, ModelEvidence, audit_targets
+from fairway.corpus.byte_accounting import ByteTable
+from fairway.corpus.manifest import Manifest, TokenizerFile, TrainText, ValText
+from fairway.corpus.shards import BOS, read_shard, write_shard
+from fairway.corpus.tokenizer import load_tokenizer
+from fairway.corpus.windows import WindowPlan
+from fairway.files.arrays import save_array
+from fairway.scoring.scores import Scores
 from fairway.stage import run, sha256_of, write_json
-from fairway.tokenizer import load_tokenizer
-from fairway.windows import WindowPlan
+from fairway.workflow.plan import Plan
+from fairway.workflow.specs import MODEL_STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "config" / "fineweb.yaml"

@@ -18,13 +18,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
-from fairway.bayes import BayesGate, TargetCounts
-from fairway.caches import CacheSettings, count_targets
-from fairway.counts import MatchCounts
-from fairway.gates import MatchGate, match_gate
-from fairway.order_counts import OrderCounts
-from fairway.shards import BOS
-from fairway.windows import WindowPlan
+from fairway.corpus.shards import BOS
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_targets
+from fairway.counting.counts import MatchCounts
+from fairway.counting.order_counts import OrderCounts
+from fairway.gates.bayes import BayesGate, TargetCounts
+from fairway.gates.match import MatchGate, match_gate
 
 VOCABULARY = 1024
 BAYES_GOAL = 1000.0  # ns

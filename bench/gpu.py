@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 import numpy as np
 import torch
-from gpu_checks import differences
-from gpu_figures import Baseline, Report
-from gpu_speed import (
+from gpu_parts.checks import differences
+from gpu_parts.figures import Baseline, Report
+from gpu_parts.speed import (
     StepTimes,
     attention_seconds,
     copy_rate,
@@ -35,7 +35,7 @@ from gpu_speed import (
     time_steps,
     train,
 )
-from gpu_workload import (
+from gpu_parts.workload import (
     SYNTHETIC_TOKENS,
     Workload,
     load_workloads,
@@ -45,12 +45,12 @@ from gpu_workload import (
     synthetic_tokens,
 )
 
-from fairway.devices import prepare_device
-from fairway.initialization import initialize
-from fairway.model import Model
-from fairway.shards import read_shard
+from fairway.corpus.shards import read_shard
+from fairway.machine.devices import prepare_device
+from fairway.model.initialization import initialize
+from fairway.model.network import Model
 from fairway.stage import run
-from fairway.training_settings import MICRO_BATCHES
+from fairway.training.settings import MICRO_BATCHES
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD_TOKENS = 98_304  # per GPU and step

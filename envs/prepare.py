@@ -54,12 +54,13 @@ def build() -> None:
         == f"{sys.version_info[:2]} {VENV}"
     )
     STAMP.unlink(missing_ok=True)
+    stamp = wanted_stamp()  # of what is installed now, also if the file changes meanwhile
     print(f"installing envs/requirements.txt into {VENV} (once)", file=sys.stderr)
     if not usable:
         create()
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "-r", REQUIREMENTS], check=True)
-    STAMP.write_text(wanted_stamp())
+    STAMP.write_text(stamp)
 
 
 def main() -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from fairway.aggregation import (
+from fairway.stage import atomic_output, read_spec, run
+from fairway.tables.aggregation import (
     ablation_markdown,
     ablation_table,
     budget_table,
     seeds_table,
     summary_table,
 )
-from fairway.stage import atomic_output, read_spec, run
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

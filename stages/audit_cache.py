@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fairway.audit import changed_tail, counts_stay
-from fairway.caches import CacheSettings, count_targets, distributions_at, tables_stay
-from fairway.corpus import Manifest
-from fairway.evidence import CacheEvidence, audit_targets
-from fairway.row_gate import load_counts
+from fairway.audit.checks import changed_tail, counts_stay
+from fairway.audit.evidence import CacheEvidence, audit_targets
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_targets, distributions_at, tables_stay
+from fairway.rows.gate import load_counts
 from fairway.stage import StageError, read_spec, run
-from fairway.windows import WindowPlan
 
 
 def arguments() -> argparse.Namespace:

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fairway.artifact import build_model, read_artifact
-from fairway.audit import changed_tail, scores_stay
-from fairway.corpus import Manifest
-from fairway.devices import prepare_device
-from fairway.evidence import ModelEvidence, audit_targets
-from fairway.scoring import distributions_at, score_windows
+from fairway.artifact.container import build_model, read_artifact
+from fairway.audit.checks import changed_tail, scores_stay
+from fairway.audit.evidence import ModelEvidence, audit_targets
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.windows import WindowPlan
+from fairway.machine.devices import prepare_device
+from fairway.scoring.forward import distributions_at, score_windows
 from fairway.stage import read_spec, run, sha256_of
-from fairway.windows import WindowPlan
 
 
 def arguments() -> argparse.Namespace:

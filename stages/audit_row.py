@@ -22,15 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from fairway import verdict
-from fairway.audit import null_stream_nats
-from fairway.caches import CacheSettings, count_targets
-from fairway.corpus import Manifest
-from fairway.evidence import CacheEvidence, ModelEvidence, RowEvidence, audit_targets
-from fairway.row_gate import Counts, row_gate
+from fairway.audit import verdict
+from fairway.audit.checks import null_stream_nats
+from fairway.audit.evidence import CacheEvidence, ModelEvidence, RowEvidence, audit_targets
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_targets
+from fairway.rows.gate import Counts, row_gate
+from fairway.rows.sums import Sums
 from fairway.stage import StageError, read_spec, run, write_json
-from fairway.sums import Sums
-from fairway.windows import WindowPlan
 
 
 def null_stream(

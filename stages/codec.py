@@ -7,8 +7,8 @@
         --tokenizer results/corpus/tokenizer.model \\
         --row-spec results/specs/mix_scores/exact15_adaptive.json /tmp/README.fwtx /tmp/README.md
 
-Any bytes can be compressed; a NUL byte ends a document (fairway/exact_text.py). What the file
-looks like is in fairway/codec.py. A few milliseconds a token, either way.
+Any bytes can be compressed; a NUL byte ends a document (fairway/corpus/exact_text.py). What the
+file looks like is in fairway/codec/file.py. A few milliseconds a token, either way.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairway.codec import Codec, load_codec, read_header
+from fairway.codec.file import Codec, load_codec, read_header
 from fairway.stage import Progress, atomic_output, read_spec, require_file, run
 
 

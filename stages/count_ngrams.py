@@ -17,10 +17,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from fairway.caches import CacheSettings, count_ranks
-from fairway.corpus import Manifest
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_ranks
 from fairway.stage import Progress, StageError, read_spec, run, write_json
-from fairway.windows import WindowPlan
 
 
 def arguments() -> argparse.Namespace:

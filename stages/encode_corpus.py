@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from fairway.arrays import save_array
-from fairway.byte_accounting import ByteTable, charge_original_bytes, prove_bytes
-from fairway.corpus import (
+from fairway.corpus.byte_accounting import ByteTable, charge_original_bytes, prove_bytes
+from fairway.corpus.documents import load_split
+from fairway.corpus.given_shards import GivenShards, read_given_shards
+from fairway.corpus.manifest import (
     Manifest,
     TokenizerFile,
     TrainText,
@@ -28,12 +29,11 @@ from fairway.corpus import (
     name_in,
     shard_files,
 )
-from fairway.documents import load_split
-from fairway.given_shards import GivenShards, read_given_shards
-from fairway.shards import write_shard
+from fairway.corpus.shards import write_shard
+from fairway.corpus.tokenizer import document_starts, encode_documents, load_tokenizer
+from fairway.corpus.windows import require_windows
+from fairway.files.arrays import save_array
 from fairway.stage import Spec, StageError, read_spec, run, sha256_of
-from fairway.tokenizer import document_starts, encode_documents, load_tokenizer
-from fairway.windows import require_windows
 
 
 def main() -> None:

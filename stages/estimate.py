@@ -13,10 +13,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fairway.corpus import Manifest
-from fairway.estimation import CorpusSizes, as_markdown, estimate
-from fairway.model_sizes import model_sizes
+from fairway.artifact.sizes import model_sizes
+from fairway.corpus.manifest import Manifest
 from fairway.stage import StageError, atomic_output, read_spec, run
+from fairway.workflow.estimation import CorpusSizes, as_markdown, estimate
 
 
 def main() -> None:

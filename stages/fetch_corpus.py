@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fairway.downloads import download_places
-from fairway.hub import HubDataset, HubFile
+from fairway.corpus.downloads import download_places
+from fairway.corpus.hub import HubDataset, HubFile
 from fairway.stage import Progress, StageError, read_spec, run, sha256_of, write_json
 
 

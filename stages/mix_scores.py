@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from fairway.corpus import Manifest
-from fairway.evidence import CacheEvidence, ModelEvidence, audit_targets
-from fairway.mixing import RankShard, mix_row, row_mixer
-from fairway.row_gate import load_counts, row_gate
-from fairway.scores import Scores
+from fairway.audit.evidence import CacheEvidence, ModelEvidence, audit_targets
+from fairway.audit.witness import Witness
+from fairway.corpus.manifest import Manifest
+from fairway.rows.gate import load_counts, row_gate
+from fairway.rows.mixing import RankShard, mix_row, row_mixer
+from fairway.scoring.scores import Scores
 from fairway.stage import StageError, read_spec, run
-from fairway.witness import Witness
 
 
 def load_shards(

@@ -20,9 +20,9 @@ from pathlib import Path
 
 # What scoring imports is counted as code; importing it makes this stage depend on it as well.
 import score_targets
-from fairway.ledger import code_bytes, ledger
-from fairway.pruning import pack
-from fairway.quantization import QuantizedModel
+from fairway.artifact.ledger import code_bytes, ledger
+from fairway.artifact.pruning import pack
+from fairway.artifact.quantization import QuantizedModel
 from fairway.stage import StageError, atomic_output, read_spec, run, write_json
 
 

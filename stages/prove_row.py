@@ -29,20 +29,21 @@ import numpy as np
 import torch
 
 import codec
-from fairway.byte_accounting import ByteTable
-from fairway.codec import load_codec
-from fairway.corpus import Manifest
-from fairway.exact_text import SEPARATOR
-from fairway.mixing import row_mixer
-from fairway.prediction import require_exact
-from fairway.proof import (
+from fairway.codec.file import load_codec
+from fairway.codec.prediction import require_exact
+from fairway.codec.proof import (
     check_decoded,
     claimed_bits,
     overhead_fraction,
     proven_targets,
     reference_text,
 )
-from fairway.row_gate import row_gate
+from fairway.corpus.byte_accounting import ByteTable
+from fairway.corpus.exact_text import SEPARATOR
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.windows import WindowPlan
+from fairway.rows.gate import row_gate
+from fairway.rows.mixing import row_mixer
 from fairway.stage import (
     StageError,
     atomic_output,
@@ -51,7 +52,6 @@ from fairway.stage import (
     sha256_of,
     write_json,
 )
-from fairway.windows import WindowPlan
 from mix_scores import load_shards
 
 

@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from fairway.calibration import calibration_sequences, gather_hessians
-from fairway.checkpoints import Checkpoint
-from fairway.corpus import Manifest
-from fairway.devices import prepare_device
-from fairway.gptq import Gptq, GptqSettings
-from fairway.model import Model
-from fairway.model_config import ModelConfig
-from fairway.quantization import matrices, quantize
-from fairway.shards import read_shard
+from fairway.artifact.calibration import calibration_sequences, gather_hessians
+from fairway.artifact.gptq import Gptq, GptqSettings
+from fairway.artifact.quantization import matrices, quantize
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.shards import read_shard
+from fairway.machine.devices import prepare_device
+from fairway.model.architecture import ModelConfig
+from fairway.model.network import Model
 from fairway.stage import Progress, StageError, read_spec, run, write_json
+from fairway.training.checkpoints import Checkpoint
 
 
 def arguments() -> argparse.Namespace:

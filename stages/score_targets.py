@@ -14,13 +14,13 @@ import argparse
 import time
 from pathlib import Path
 
-from fairway.artifact import build_model, read_artifact
-from fairway.corpus import Manifest
-from fairway.devices import prepare_device
-from fairway.scores import Scores
-from fairway.scoring import score_windows
+from fairway.artifact.container import build_model, read_artifact
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.windows import WindowPlan
+from fairway.machine.devices import prepare_device
+from fairway.scoring.forward import score_windows
+from fairway.scoring.scores import Scores
 from fairway.stage import Progress, read_spec, run, sha256_of, write_json
-from fairway.windows import WindowPlan
 
 
 def arguments() -> argparse.Namespace:

@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fairway.caches import CacheSettings, count_targets
-from fairway.corpus import Manifest
-from fairway.evidence import sample_targets
-from fairway.gates import match_gate
-from fairway.scores import Scores
+from fairway.audit.evidence import sample_targets
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_targets
+from fairway.gates.match import match_gate
+from fairway.scoring.scores import Scores
 from fairway.stage import Progress, StageError, atomic_output, read_spec, run
-from fairway.sweep import Text, exact_counterpart, sweep_line
-from fairway.sweep_figure import sweep_figure
-from fairway.windows import WindowPlan
+from fairway.tables.sweep import Text, exact_counterpart, sweep_line
+from fairway.tables.sweep_figure import sweep_figure
 
 
 def arguments() -> argparse.Namespace:

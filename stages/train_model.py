@@ -17,17 +17,17 @@ from pathlib import Path
 
 import torch
 
-from fairway.batches import Batches
-from fairway.checkpoints import Checkpoint, ResumeFile
-from fairway.corpus import Manifest
-from fairway.distributed import Processes, check_devices, is_launched, joined, launch
-from fairway.initialization import initialize
-from fairway.model import Model
-from fairway.model_config import ModelConfig
-from fairway.shards import read_shard
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.shards import read_shard
+from fairway.model.architecture import ModelConfig
+from fairway.model.initialization import initialize
+from fairway.model.network import Model
 from fairway.stage import EXIT_BAD_INPUT, Spec, StageError, read_spec, run
-from fairway.training import Loop, Metrics, NonFiniteLoss, Training
-from fairway.training_settings import TrainingSettings
+from fairway.training.batches import Batches
+from fairway.training.checkpoints import Checkpoint, ResumeFile
+from fairway.training.loop import Loop, Metrics, NonFiniteLoss, Training
+from fairway.training.processes import Processes, check_devices, is_launched, joined, launch
+from fairway.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)

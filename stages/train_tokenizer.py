@@ -10,9 +10,9 @@ Writes: tokenizer.model, SentencePiece BPE with byte fallback.
 import argparse
 from pathlib import Path
 
-from fairway.documents import load_split, required
+from fairway.corpus.documents import load_split, required
+from fairway.corpus.tokenizer import load_tokenizer, train_tokenizer
 from fairway.stage import atomic_output, read_spec, run
-from fairway.tokenizer import load_tokenizer, train_tokenizer
 
 
 def main() -> None:

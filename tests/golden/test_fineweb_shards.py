@@ -8,26 +8,31 @@ import numpy as np
 import pytest
 from sentencepiece import SentencePieceProcessor
 
-from corpus_samples import (
-    ENCODE_FLAGS,
-    as_tokenizer,
-    assert_hashes,
-    assert_refused,
-    make_corpus,
+from fairway.corpus.byte_accounting import (
+    ByteTable,
+    charge_original_bytes,
+    document_bytes,
+    prove_bytes,
 )
-from fairway.byte_accounting import ByteTable, charge_original_bytes, document_bytes, prove_bytes
-from fairway.corpus import Manifest
-from fairway.documents import read_documents
-from fairway.shards import read_shard
-from fairway.stage import StageError, sha256_of
-from fairway.tokenizer import (
+from fairway.corpus.documents import read_documents
+from fairway.corpus.manifest import Manifest
+from fairway.corpus.shards import read_shard
+from fairway.corpus.tokenizer import (
     check_belongs,
     document_starts,
     encode_documents,
     load_tokenizer,
     train_tokenizer,
 )
-from shared_data import require_shared
+from fairway.stage import StageError, sha256_of
+from support.corpus_samples import (
+    ENCODE_FLAGS,
+    as_tokenizer,
+    assert_hashes,
+    assert_refused,
+    make_corpus,
+)
+from support.shared_data import require_shared
 
 SHARDS = "data/datasets/fineweb10B_sp1024"
 VAL_BYTES = 1_245_313
@@ -154,6 +159,6 @@ def test_shards_of_the_wrong_tokenizer_are_refused(tokenizer: SentencePieceProce
 def test_every_document_comes_back_with_the_right_one(
     tokenizer: SentencePieceProcessor, val: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fairway.tokenizer.BELONGING_SAMPLE", 458)
-    monkeypatch.setattr("fairway.tokenizer.BELONGING_SHARE", 1.0)
+    monkeypatch.setattr("fairway.corpus.tokenizer.BELONGING_SAMPLE", 458)
+    monkeypatch.setattr("fairway.corpus.tokenizer.BELONGING_SHARE", 1.0)
     check_belongs(tokenizer, val, "val")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fairway.gates import match_gate
-from shared_data import require_shared
+from fairway.gates.match import match_gate
+from support.shared_data import require_shared
 
 SCALE = 1 << 31  # the vectors hold p_ngram; as a count out of 2^31 it keeps every float32 digit
 GATES = {

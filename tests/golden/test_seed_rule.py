@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from fairway.caches import CacheSettings, count_targets
-from fairway.windows import WindowPlan
-from shared_data import require_shared
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_targets
+from support.shared_data import require_shared
 
 CASES = [
     "uniform7.b4194304.r0of1",

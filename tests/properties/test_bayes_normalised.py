@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairway.bayes import BayesGate, TargetCounts
-from fairway.caches import CacheSettings, distributions_at
-from tiny_mixing import CACHE, model_scores, order_counts, plan_of, rows
+from fairway.counting.caches import CacheSettings, distributions_at
+from fairway.gates.bayes import BayesGate, TargetCounts
+from support.tiny_mixing import CACHE, model_scores, order_counts, plan_of, rows
 
 VOCABULARY = 5
 

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
-from corpus_samples import VOCABULARY, tokenizer_of
-from fairway.byte_accounting import (
+from fairway.corpus.byte_accounting import (
     ByteTable,
     charge_original_bytes,
     document_bytes,
     prove_bytes,
 )
+from fairway.corpus.tokenizer import decode_documents, document_starts, encode_documents
 from fairway.stage import StageError
-from fairway.tokenizer import decode_documents, document_starts, encode_documents
+from support.corpus_samples import VOCABULARY, tokenizer_of
 
 # Any text, and text thick with what tokenizers treat specially.
 SPECIAL = st.sampled_from([" ", "  ", "\n", "\t", "▁", "\u2585", "½", "ﬁ", "e\u0301", "🏌", "the"])

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_samples import sample_texts
-from fairway.codec import Codec
-from tiny_rows import ROWS, codec_of
+from fairway.codec.file import Codec
+from support.corpus_samples import sample_texts
+from support.tiny_rows import ROWS, codec_of
 
 WORDS = sample_texts(1)[0].split(" ")[:12]
 # Repeated words, so that the cache matches, and what is no text at all.

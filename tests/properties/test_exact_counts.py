@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from counting_cases import cases
-from counting_reference import count_all, match_all
-from fairway.caches import count_ranks, count_targets, distributions_at
-from fairway.online import OnlineCounts
+from fairway.counting.caches import count_ranks, count_targets, distributions_at
+from fairway.counting.online import OnlineCounts
+from support.counting_cases import cases
+from support.counting_reference import count_all, match_all
 
 
 def unpack(counts):

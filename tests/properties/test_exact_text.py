@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus_samples import sample_texts, tokenizer_of
-from fairway.exact_text import ExactText
-from fairway.shards import BOS
-from fairway.tokenizer import encode_documents
+from fairway.corpus.exact_text import ExactText
+from fairway.corpus.shards import BOS
+from fairway.corpus.tokenizer import encode_documents
+from support.corpus_samples import sample_texts, tokenizer_of
 
 KINDS = ("lossless", "lossy", "no_prefix")
 # What tokenizers treat specially, what is not UTF-8, and what stands for something here.

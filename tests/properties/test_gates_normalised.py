@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairway.gates import match_gate
+from fairway.gates.match import match_gate
 
 KINDS = [
     {"kind": "fixed", "alpha": 0.7},

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from counting_cases import cases, texts
-from counting_reference import match_all
-from fairway.caches import CacheSettings, count_ranks, count_targets, distributions_at
-from fairway.windows import WindowPlan
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_ranks, count_targets, distributions_at
+from support.counting_cases import cases, texts
+from support.counting_reference import match_all
 
 
 def assert_counts(counts, expected):

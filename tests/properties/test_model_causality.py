@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiny_models import CONTEXT, VOCABULARY, tiny_model
+from support.tiny_models import CONTEXT, VOCABULARY, tiny_model
 
 MODEL = tiny_model(5)
 SHORT_BASE = tiny_model(5, rope_train_length=8)  # NTK-scaled

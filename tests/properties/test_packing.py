@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairway.artifact import compressor, decode, encode
-from fairway.storage import RowIntegers, StoredModel
+from fairway.artifact.container import compressor, decode, encode
+from fairway.artifact.storage import RowIntegers, StoredModel
 
 LIMITS = {"int6": 31, "int8": 127}
 BITS = {"float16": np.uint16, "float32": np.uint32}

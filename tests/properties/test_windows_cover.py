@@ -3,7 +3,7 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fairway.windows import WindowPlan
+from fairway.corpus.windows import WindowPlan
 
 
 @st.composite

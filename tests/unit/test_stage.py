@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from corpus_samples import STAGES
 from fairway.stage import (
     Progress,
     StageError,
@@ -23,6 +22,7 @@ from fairway.stage import (
     sha256_of,
     write_json,
 )
+from support.corpus_samples import STAGES
 
 
 def run_script(folder: Path, body: str) -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,6 @@
-"""The style that pyproject.toml sets is kept: ruff, snakefmt, and Snakemake's own linter."""
+"""What pyproject.toml sets is kept: style (ruff, snakefmt, Snakemake's linter) and the rooms."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,13 @@ def test_snakemakes_linter_finds_nothing(tmp_path: Path) -> None:
     done = run_tool("snakemake", "--lint", "--directory", tmp_path)
     assert done.returncode == 0, done.stdout
     assert "your workflow is in a good condition" in done.stdout
+
+
+def test_packages_import_only_from_those_nearer_to_the_ground() -> None:
+    """The plan of stages/fairway; a broken contract is printed with the import that broke it."""
+    command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "stages")}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, timeout=120, **streams)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout

@@ -12,8 +12,15 @@ import pytest
 import yaml
 
 from fairway.stage import sha256_of
-from fake_hub import REPOSITORY, FakeHub, serving
-from fineweb_samples import FOLDER, MODEL, TRAIN, dataset_content, make_fineweb, make_placeholders
+from support.fake_hub import REPOSITORY, FakeHub, serving
+from support.fineweb_samples import (
+    FOLDER,
+    MODEL,
+    TRAIN,
+    dataset_content,
+    make_fineweb,
+    make_placeholders,
+)
 from workflow.conftest import ROOT, Workflow, edited_copy, job_counts
 
 RECORD, DOWNLOAD, SHRUNK = (
@@ -116,7 +123,7 @@ def test_shrunk_record_runs_to_the_end(shrunk):
 
 @pytest.mark.slow
 def test_edited_download_code_retrains_nothing(shrunk, tmp_path):
-    edited = edited_copy(shrunk, tmp_path, "stages/fairway/hub.py", "\nADDED = 1\n")
+    edited = edited_copy(shrunk, tmp_path, "stages/fairway/corpus/hub.py", "\nADDED = 1\n")
     assert edited.planned() == {}
     assert shrunk.planned() == {}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fairway.arrays import save_arrays
-from fairway.scores import Scores
+from fairway.files.arrays import save_arrays
+from fairway.scoring.scores import Scores
 from workflow.conftest import ROOT, SMOKE, Workflow, environment
 from workflow.test_reruns import ROWS, SIZES
 

@@ -100,10 +100,10 @@ def test_comments_and_key_order_of_the_config(edited):
     ("file", "expected"),
     [
         ("stages/mix_scores.py", row_jobs(ROWS)),
-        ("stages/fairway/hashed.py", None),
+        ("stages/fairway/counting/hashed.py", None),
         ("stages/aggregate_seeds.py", {"aggregate_seeds": 1}),
-        ("stages/fairway/aggregation.py", {"aggregate_seeds": 1}),
-        ("stages/fairway/gptq.py", MODEL_JOBS | row_jobs(ROWS)),
+        ("stages/fairway/tables/aggregation.py", {"aggregate_seeds": 1}),
+        ("stages/fairway/artifact/gptq.py", MODEL_JOBS | row_jobs(ROWS)),
     ],
 )
 def test_edited_code_reruns_the_rules_that_use_it(edited, file, expected):

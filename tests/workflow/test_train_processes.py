@@ -12,8 +12,8 @@ import psutil
 import pytest
 import torch
 
-from fairway.checkpoints import Checkpoint
-from tiny_training import (
+from fairway.training.checkpoints import Checkpoint
+from support.tiny_training import (
     read_metrics,
     run_stage,
     stage_command,

@@ -1,0 +1,191 @@
+"""GPTQ: round a matrix column by column, and let later columns make good the error of earlier.
+
+Written from Frantar, Ashkboos, Hoefler, Alistarh: "GPTQ: Accurate Post-Training Quantization for
+Generative Pre-trained Transformers" (2022). For inputs x of a layer y = Wx the expected squared
+error of y is tr((W − Q) H (W − Q)ᵀ) with H = mean of x xᵀ. Columns are taken in the order of
+falling diagonal of H; when one is rounded, its error, divided by the diagonal of U, is fed
+forward along its row of U, the upper Cholesky factor of H⁻¹ (H⁻¹ = UᵀU).
+
+Rows do not influence each other, so all clip percentiles are tried at once, as further rows, and
+each row keeps the one with the least error.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fairway.artifact.storage import INT6_LIMIT, RowIntegers
+from fairway.stage import StageError
+
+_LADDER = 7  # dampings tried, each ten times the one before
+_SMALLEST_SCALE = 2.0**-24  # of fp16
+_QUANTILE_VALUES = 1 << 24  # the most that torch.quantile takes
+
+
+@dataclass(frozen=True)
+class GptqSettings:
+    """damping: times the mean of H's diagonal; block: columns between updates of the rest;
+    clip_percentiles: of a row's magnitudes, each a candidate for its largest integer.
+    """
+
+    damping: float = 0.01
+    block: int = 128
+    clip_percentiles: tuple[float, ...] = (0.999, 0.9995, 0.9999, 0.99999, 1.0)
+
+
+@dataclass(frozen=True)
+class GptqResult:
+    """weight, and the Hessian's diagonal, float32 (columns,): on the CPU; report: for JSON."""
+
+    weight: RowIntegers
+    diagonal: Tensor
+    report: dict[str, Any]
+
+
+class Gptq:
+    """Quantise one matrix: add batches of its inputs, quantise, free."""
+
+    def __init__(self, columns: int, device: torch.device | str = "cpu") -> None:
+        self.total = torch.zeros(columns, columns, dtype=torch.float64, device=device)
+        self.inputs = 0
+
+    def add_batch(self, inputs: Tensor) -> None:
+        """Add inputs (…, columns) of the layer, wherever the matrix is used."""
+        inputs = inputs.detach().flatten(0, -2).float()
+        with torch.autocast(inputs.device.type, enabled=False):  # the forward's may be on
+            self.total += (inputs.T @ inputs).double()
+        self.inputs += len(inputs)
+
+    def hessian(self) -> Tensor:
+        """Mean of x xᵀ over all inputs, float64 (columns, columns)."""
+        return self.total / max(self.inputs, 1)
+
+    def quantise(self, weight: Tensor, settings: GptqSettings, name: str) -> GptqResult:
+        """Integers in ±31 for weight (rows, columns), and a report.
+
+        Dead columns, whose input was always 0, get weight 0: they change no output, and zeros
+        pack well. Report: `error` and `rtn_error` are tr(D H Dᵀ) / tr(W H Wᵀ), D = W − Q, for
+        GPTQ and for rounding to nearest with the same choice of clips; `dampings` all that were
+        tried, the last was used; `clips` the rows that chose each percentile. Raises StageError,
+        with `name`, if the inputs were not finite or no damping makes H positive definite.
+        """
+        hessian = self.hessian()
+        if not bool(torch.isfinite(hessian).all()):
+            raise StageError(f"{name}: the calibration text gave inputs that are not finite")
+        dead = hessian.diagonal() <= 0
+        weight = weight.detach().to(hessian).masked_fill(dead, 0)
+        order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
+        factor, dampings = _inverse_factor(hessian[order][:, order], settings.damping, name)
+        nearest = round_rows(weight, settings.clip_percentiles, INT6_LIMIT)
+        scales = torch.cat([candidate.scale for candidate in nearest])
+        rows = weight[:, order].repeat(len(nearest), 1)
+        rounded = torch.empty(rows.shape, dtype=torch.int8, device=rows.device)
+        rounded[:, order] = _feed_forward(rows, scales.to(rows), factor, settings.block)
+        candidates = [
+            RowIntegers(*pair)
+            for pair in zip(rounded.chunk(len(nearest)), scales.chunk(len(nearest)), strict=True)
+        ]
+        best, error, choice = _best_rows(weight, hessian, candidates)
+        _, nearest_error, _ = _best_rows(weight, hessian, nearest)
+        size = float(_row_errors(weight, hessian).sum()) or 1.0
+        counts = torch.bincount(choice, minlength=len(candidates)).tolist()
+        report = {
+            "inputs": self.inputs,
+            "error": error / size,
+            "rtn_error": nearest_error / size,
+            "dampings": dampings,
+            "dead_columns": int(dead.sum()),
+            "clips": dict(zip(map(str, settings.clip_percentiles), counts, strict=True)),
+        }
+        return GptqResult(best, hessian.diagonal().float().cpu(), report)
+
+    def free(self) -> None:
+        """Let go of the Hessian's memory."""
+        self.total = self.total.new_zeros(0, 0)
+
+
+def round_rows(weight: Tensor, percentiles: tuple[float, ...], limit: int) -> list[RowIntegers]:
+    """Round weight (rows, columns) to nearest in ±limit, once for each clip percentile.
+
+    A row's scale is that percentile of its magnitudes over `limit`, rounded to fp16 first, so
+    that the integers belong to the scale that is stored. Raises StageError if it exceeds fp16.
+    """
+    wanted = torch.tensor(percentiles, dtype=weight.dtype, device=weight.device)
+    rows = max(1, _QUANTILE_VALUES // max(1, weight.shape[1]))
+    parts = weight.abs().split(rows)
+    clips = torch.cat([torch.quantile(part, wanted, dim=1) for part in parts], dim=1)
+    result = []
+    for clip in clips:
+        scale = (clip / limit).clamp(min=_SMALLEST_SCALE).half()
+        if not bool(torch.isfinite(scale).all()):
+            raise StageError(f"weights up to {float(clip.max()):g}: too large for an fp16 scale")
+        result.append(RowIntegers(_nearest(weight, scale.to(weight)[:, None], limit), scale))
+    return result
+
+
+def _nearest(weight: Tensor, scale: Tensor, limit: int) -> Tensor:
+    return torch.round(weight / scale).clamp(-limit, limit).to(torch.int8)
+
+
+def _inverse_factor(hessian: Tensor, damping: float, name: str) -> tuple[Tensor, list[float]]:
+    """Upper Cholesky factor of the damped inverse, and the dampings tried, the last one used.
+
+    Dead columns get the mean of the live diagonal. Rounding can leave H indefinite; then the
+    damping is raised tenfold until both factorisations succeed.
+    """
+    diagonal = hessian.diagonal()
+    live = diagonal > 0
+    mean = diagonal[live].mean() if bool(live.any()) else diagonal.new_ones(())
+    identity = torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
+    hessian = hessian + torch.diag(torch.where(live, 0.0, mean))
+    tried = []
+    for rung in range(_LADDER):
+        tried.append(damping * 10**rung)
+        lower, failed = torch.linalg.cholesky_ex(hessian + tried[-1] * mean * identity)
+        if not failed:
+            inverse = torch.cholesky_inverse(lower)
+            upper, failed = torch.linalg.cholesky_ex(inverse, upper=True)
+            if not failed:
+                return upper, tried
+    raise StageError(f"{name}: Hessian not positive definite with dampings {tried}")
+
+
+def _feed_forward(rows: Tensor, scales: Tensor, factor: Tensor, block: int) -> Tensor:
+    """Round rows (rows, columns) from the left, feeding errors to the right; int8. Changes rows.
+
+    Within a block the error goes to the block's own columns at once; the columns behind it get
+    the block's errors as one product, which is where the time is saved.
+    """
+    result = torch.empty(rows.shape, dtype=torch.int8, device=rows.device)
+    for start in range(0, rows.shape[1], block):
+        stop = min(start + block, rows.shape[1])
+        errors = torch.empty_like(rows[:, start:stop])
+        for column in range(start, stop):
+            integers = _nearest(rows[:, column], scales, INT6_LIMIT)
+            result[:, column] = integers
+            error = (rows[:, column] - integers * scales) / factor[column, column]
+            rows[:, column:stop] -= torch.outer(error, factor[column, column:stop])
+            errors[:, column - start] = error
+        rows[:, stop:] -= errors @ factor[start:stop, stop:]
+    return result
+
+
+def _row_errors(difference: Tensor, hessian: Tensor) -> Tensor:
+    """Expected squared output error of each row: diag(D H Dᵀ)."""
+    return ((difference @ hessian) * difference).sum(dim=1)
+
+
+def _best_rows(
+    weight: Tensor, hessian: Tensor, candidates: list[RowIntegers]
+) -> tuple[RowIntegers, float, Tensor]:
+    """Per row the candidate of least error (on the CPU), the error in all, and the choice."""
+    errors = torch.stack(
+        [_row_errors(weight - c.dequantise().to(weight), hessian) for c in candidates]
+    )
+    least, choice = errors.min(dim=0)
+    rows = torch.arange(len(weight), device=weight.device)
+    integers = torch.stack([candidate.integers for candidate in candidates])[choice, rows]
+    scale = torch.stack([candidate.scale for candidate in candidates])[choice, rows]
+    return RowIntegers(integers.cpu(), scale.cpu()), float(least.sum()), choice

@@ -1,0 +1,78 @@
+"""Int6 weights as bytes that a general compressor packs close to their entropy.
+
+A value in ±31 is one of 15 classes, {0} and, on either side, the magnitudes 1, 2–3, 4–5, 6–7,
+8–11, 12–15 and 16–31, and 0, 1, 2 or 4 further bits that tell the values of the class apart. Two
+classes go to a byte; the further bits follow, those of one width together. Among neighbours the
+weights are nearly equally likely, so the further bits are noise, which compressors store as it
+is; what they have to model is fewer and richer bytes. LZMA spends something on each of the eight
+binary decisions of a literal, also on those that are certain.
+
+Packed bits per weight by this layout and others, with the entropy of a weight for comparison;
+columns one after the other unless it says rows; LZMA without contexts, zstd at level 22. Trained:
+the default model after 150 steps, 0.7 million weights. Gaussian and heavy-tailed (with scales
+of their own in every column): 2.4 million weights in matrices of the record's sizes.
+
+    layout                            trained   Gaussian   heavy-tailed
+    entropy                             5.411      5.286          4.592
+    classes, LZMA                       5.457      5.352          4.606
+    classes, LZMA, rows                 5.460      5.348          4.643
+    classes, zstd                       5.455      5.317          4.610
+    high four and low two bits, LZMA    5.462      5.355          4.636
+    one byte per weight, LZMA           5.508      5.425          4.670
+    one byte per weight, zstd           5.452      5.329          4.640
+    six bits per weight, LZMA, rows                5.832          5.446
+
+Class {0} stands alone, so that setting weights of ±1 to 0 saves bytes: 0.15 % for 2 % of them.
+"""
+
+import numpy as np
+
+from fairway.artifact.storage import INT6_LIMIT
+
+_CLASS_STARTS = (1, 2, 4, 6, 8, 12, 16)
+_ZERO_CLASS = len(_CLASS_STARTS)
+_WIDTHS = (1, 2, 4)  # of the further bits, where there are any
+
+
+def split_int6(values: np.ndarray) -> bytes:
+    """Values in ±31, int8 (values,) → bytes."""
+    classes, further, widths = (table[values + INT6_LIMIT] for table in _tables())
+    pairs = np.append(classes, np.zeros(len(classes) % 2, np.uint8)).reshape(-1, 2)
+    parts = [(pairs[:, 0] << 4 | pairs[:, 1]).tobytes()]
+    for width in _WIDTHS:
+        bits = np.unpackbits(further[widths == width, None], axis=1)[:, 8 - width :]
+        parts.append(np.packbits(bits).tobytes())
+    return b"".join(parts)
+
+
+def join_int6(raw: bytes, count: int) -> np.ndarray:
+    """The inverse of split_int6, for `count` values."""
+    data = np.frombuffer(raw, np.uint8)
+    position = -(-count // 2)
+    pairs = data[:position]
+    classes = np.stack([pairs >> 4, pairs & 15], axis=1).ravel()[:count]
+    table_classes, table_further, table_widths = _tables()
+    widths_of_class = np.zeros(2 * _ZERO_CLASS + 1, np.uint8)
+    widths_of_class[table_classes] = table_widths
+    widths, further = widths_of_class[classes], np.zeros(count, np.uint8)
+    for width in _WIDTHS:
+        chosen = widths == width
+        number = int(chosen.sum())
+        stop = position + -(-number * width // 8)
+        bits = np.unpackbits(data[position:stop])[: number * width].reshape(number, width)
+        further[chosen] = bits @ (1 << np.arange(width)[::-1])
+        position = stop
+    value_of = np.zeros((2 * _ZERO_CLASS + 1, 1 << max(_WIDTHS)), np.int8)
+    value_of[table_classes, table_further] = np.arange(-INT6_LIMIT, INT6_LIMIT + 1)
+    return value_of[classes, further]
+
+
+def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For −31 … 31: class, further bits and their width, each uint8. Classes rise with values."""
+    values = np.arange(-INT6_LIMIT, INT6_LIMIT + 1)
+    starts = np.array((0, *_CLASS_STARTS, INT6_LIMIT + 1))
+    distance = np.searchsorted(starts, np.abs(values), side="right") - 1
+    further = np.abs(values) - starts[distance]
+    widths = np.log2(np.diff(starts))[distance]
+    classes = _ZERO_CLASS + np.sign(values) * distance
+    return classes.astype(np.uint8), further.astype(np.uint8), widths.astype(np.uint8)

@@ -1,0 +1,135 @@
+"""Evidence: what the stages that run a part of a row saw of it, for the audit to judge.
+
+A score is a code length if the model, the cache and the gate each keep the rules. Each is watched
+where it runs anyway: the model by audit_model, the cache by audit_cache, the gate by mix_scores.
+Their evidence is kept in .npz files, so that a changed gate asks neither model nor cache again.
+All look at the same targets.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fairway.counting.counts import MatchDistributions, OrderDistributions
+from fairway.files.arrays import load_arrays, save_arrays
+from fairway.stage import StageError
+
+
+class AuditTargets(NamedTuple):
+    """Targets that the audit looks at, sorted, int64.
+
+    sampled: where Z is summed over the vocabulary. changed: which are replaced, with everything
+    after them, to see that nothing before depends on them.
+    """
+
+    sampled: np.ndarray
+    changed: np.ndarray
+
+
+def sample_targets(targets: int, count: int, generator: np.random.Generator) -> np.ndarray:
+    """`count` different targets of 1 … targets, sorted; all of them if there are no more."""
+    if count >= targets:
+        return np.arange(1, targets + 1)
+    return np.sort(generator.choice(targets, count, replace=False) + 1)
+
+
+def audit_targets(settings: dict[str, Any], targets: int) -> AuditTargets:
+    """The targets of a text with `targets` of them; settings: the config's `audit` section."""
+    generator = np.random.default_rng(settings["seed"])
+    counts = settings["mass_targets"], settings["causality_targets"]
+    return AuditTargets(*(sample_targets(targets, count, generator) for count in counts))
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """One file of evidence; `load` refuses one that is about other targets."""
+
+    targets: np.ndarray
+    changed: np.ndarray
+    stays: np.ndarray
+    spec: str
+
+    def save(self, path: Path) -> None:
+        """Write as .npz, atomically."""
+        save_arrays(path, **self.__dict__)
+
+    @classmethod
+    def load(cls, path: Path, wanted: AuditTargets) -> Any:
+        """Read and check; raises StageError naming the file."""
+        found = load_arrays(path, *(field.name for field in fields(cls)))
+        for name, expected in (("targets", wanted.sampled), ("changed", wanted.changed)):
+            if not np.array_equal(found[name], expected):
+                raise StageError(f"{path}: {name} are not those of this audit; make it again")
+        return cls(**{key: value if value.ndim else str(value) for key, value in found.items()})
+
+
+@dataclass(frozen=True)
+class ModelEvidence(_Evidence):
+    """The model of one artifact.
+
+    distributions: float64 (targets, vocabulary), of the model at each sampled target. stays: bool
+    (changed,), whether the change left every score before it alone, bit for bit.
+    """
+
+    distributions: np.ndarray
+    artifact_sha256: str
+
+
+@dataclass(frozen=True)
+class CacheEvidence(_Evidence):
+    """One cache.
+
+    orders, totals, hits, distinct: what it says of every token of the vocabulary at the sampled
+    targets, as in `MatchDistributions` (distinct empty) or `OrderDistributions` (orders empty).
+    stays: bool (changed,), whether the change left every count before it alone. kept: bool,
+    whether looking left the tables as they were, one per hashed table and changed target.
+    """
+
+    orders: np.ndarray
+    totals: np.ndarray
+    hits: np.ndarray
+    distinct: np.ndarray
+    kept: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        found: MatchDistributions | OrderDistributions,
+        wanted: AuditTargets,
+        stays: list[bool],
+        kept: list[bool],
+        spec: str,
+    ) -> "CacheEvidence":
+        """From what the cache says at the sampled targets."""
+        arrays = {name: np.zeros(0, np.uint32) for name in ("orders", "distinct")}
+        arrays |= found._asdict() | {"kept": np.array(kept, dtype=bool)}
+        return cls(*wanted, np.array(stays, dtype=bool), spec, **arrays)
+
+    def at(self, i: int) -> tuple:
+        """The counts at the i-th sampled target as gates take them, hits of every token."""
+        if self.distinct.size:
+            return self.totals[i], self.hits[i], self.distinct[i]
+        return self.orders[i], self.hits[i], self.totals[i]
+
+
+@dataclass(frozen=True)
+class RowEvidence(_Evidence):
+    """One row and seed, seen while it was mixed; arrays (targets,) but for `kept` and `stays`.
+
+    mass: Z. difference: nats between the score and −ln of the distribution known before the
+    token. of_model: the same of the model's score. same_counts: whether the counts of the whole
+    vocabulary hold the target's. kept: (states,), whether looking left the gate's state as it
+    was, where that was checked. stays: bool (changed,), whether the change left all nats before
+    it alone. model, cache: specs of the evidence that this one is built on, "" for no cache.
+    """
+
+    mass: np.ndarray
+    difference: np.ndarray
+    of_model: np.ndarray
+    same_counts: np.ndarray
+    kept: np.ndarray
+    artifact_sha256: str
+    model: str
+    cache: str

@@ -1,0 +1,119 @@
+"""What the audit of a row found, as it is written: figures, checks and the verdict."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fairway.audit.evidence import CacheEvidence, ModelEvidence, RowEvidence
+from fairway.rows.sums import Sums
+from fairway.stage import StageError
+
+LARGEST_DEVIATION = 1e-9  # of Z from 1
+LARGEST_DIFFERENCE = 1e-9  # nats between a score and the distribution before it; rounding
+MODEL_DIFFERENCE = 0.05  # mean nats between stored scores and the model run again in float32
+STANDARD_ERRORS = 4.0  # by which a null stream may be cheaper than its floor by chance
+
+Check = dict[str, Any]
+
+
+def normalised(samples: Sequence[RowEvidence]) -> Check:
+    """Total mass over the samples of all seeds."""
+    mass = np.concatenate([of_seed.mass for of_seed in samples])
+    deviation = float(np.abs(mass - 1).max())
+    return {
+        "ok": deviation <= LARGEST_DEVIATION,
+        "mean_z": float(mass.mean()),
+        "max_z": float(mass.max()),
+        "max_deviation": deviation,
+        "mean_log2_z": float(np.log2(mass).mean()),
+        "targets_sampled": len(samples[0].mass),
+    }
+
+
+def causal(
+    rows: Sequence[RowEvidence], models: Sequence[ModelEvidence], cache: CacheEvidence | None
+) -> Check:
+    """Whether the past stays the same when a target and all after it are changed, part by part."""
+    parts = {"scoring": models, "counting": [cache] if cache else [], "mixing": rows}
+    broken = [part for part, found in parts.items() if not all(e.stays.all() for e in found)]
+    return {"ok": not broken, "targets": rows[0].changed.tolist(), "broken": broken}
+
+
+def score_before_update(samples: Sequence[RowEvidence], cache: CacheEvidence | None) -> Check:
+    """Scores come from what was known before the token, and looking changes nothing.
+
+    States are a hashed cache's tables and an adaptive gate's weights and counts. An exact cache's
+    look-ups are seen to change nothing as all counts after them are those of the row.
+    """
+    difference = max(float(of_seed.difference.max()) for of_seed in samples)
+    model = max(float(of_seed.of_model.mean()) for of_seed in samples)
+    states = [of_seed.kept for of_seed in samples] + ([cache.kept] if cache else [])
+    kept = bool(np.concatenate(states).all())
+    same = all(bool(of_seed.same_counts.all()) for of_seed in samples)
+    return {
+        "ok": kept and same and difference <= LARGEST_DIFFERENCE and model <= MODEL_DIFFERENCE,
+        "max_difference_nats": difference,
+        "mean_model_difference_nats": model,
+        "states_kept": kept,
+        "states_checked": sum(map(len, states)),
+        "counts_agree": same,
+    }
+
+
+def once_each(sums: Sequence[Sums], targets: int, size: int) -> Check:
+    """Whether every seed's ranks hold targets 1 … `targets` once each, of `size` bytes in all.
+
+    A rank's span is that of its score shard, and mixing requires the same of its counts.
+    """
+    covered = all(of_seed.bytes == size and _covers(of_seed, targets) for of_seed in sums)
+    return {"ok": covered, "targets": targets, "bytes": size}
+
+
+def _covers(sums: Sums, targets: int) -> bool:
+    firsts = [part.first_target for part in sums.sums]
+    stops = [part.first_target + part.targets for part in sums.sums]
+    return firsts == [1, *stops[:-1]] and stops[-1] == targets + 1
+
+
+def null_stream(nats: np.ndarray, vocabulary: int) -> Check:
+    """nats: of every target of a uniformly random text."""
+    bits, floor = nats / math.log(2), math.log2(vocabulary)
+    error = float(bits.std(ddof=1) / math.sqrt(len(bits)))
+    mean = float(bits.mean())
+    return {
+        "ok": mean >= floor - STANDARD_ERRORS * error - 1e-6,
+        "bits_per_token": mean,
+        "floor_bits": floor,
+        "standard_error": error,
+    }
+
+
+def holds(checks: dict[str, Check]) -> bool:
+    """Whether the row's score is a code length."""
+    return all(check["ok"] for check in checks.values())
+
+
+def seed_figures(sums: Sums, mass: np.ndarray) -> dict[str, float]:
+    """bpb, and bpb when E[log2 Z] is charged for every target, with its standard error."""
+    logs = np.log2(mass)
+    targets_per_byte = sums.targets / sums.bytes
+    sampled = 0 < len(mass) < sums.targets
+    error = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if sampled and len(logs) > 1 else 0.0
+    return {
+        "bpb": sums.bits_per_byte,
+        "mean_log2_z": float(logs.mean()),
+        "bpb_normalized": sums.bits_per_byte + float(logs.mean()) * targets_per_byte,
+        "standard_error": error * targets_per_byte,
+    }
+
+
+def require_claim(row: str, claim: str | None, checks: dict[str, Check]) -> None:
+    """Raise StageError if the row claims to be a code length and a check failed."""
+    if claim != "code_length":
+        return
+    for name, check in checks.items():
+        if not check["ok"]:
+            figures = ", ".join(f"{key} {value}" for key, value in check.items() if key != "ok")
+            raise StageError(f"row {row}: claims code_length but fails `{name}`: {figures}")

@@ -1,0 +1,226 @@
+"""A text as a file of about as many bits as a row claims for it, and back.
+
+The row predicts, constriction's range coder (Bamler, arXiv:2201.01741) writes. The decoder needs
+the artifact, the tokenizer and the row's settings, and nothing of the text. A file:
+
+    magic      4 bytes
+    checksum   uint32, CRC-32 of everything behind it
+    format     uint8
+    artifact   8 bytes, beginning of the artifact's SHA-256
+    row        8 bytes, beginning of the SHA-256 of the row's settings
+    versions   3 bytes each: torch, numpy, numba, constriction
+    probe      uint32, CRC-32 of the probabilities of a fixed short text
+    text       uint32, CRC-32 of the text
+    targets    uint32
+    code       the range coder's words, little-endian uint32
+
+All integers are little-endian. The probe is there since floats may differ on another processor or
+after a change of code: that is one clear error before anything is decoded, not garbage.
+"""
+
+import hashlib
+import json
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import constriction
+import numpy as np
+
+from fairway.artifact.container import build_model, read_artifact
+from fairway.codec.prediction import RowPredictor
+from fairway.corpus.exact_text import ExactText
+from fairway.corpus.shards import BOS
+from fairway.corpus.tokenizer import load_tokenizer
+from fairway.model.network import Model
+from fairway.stage import StageError, sha256_of
+
+MAGIC = b"FWTX"
+FORMAT = 1
+PACKAGES = ("torch", "numpy", "numba", "constriction")
+ROW_KEYS = ("windows", "gate", "cache_settings")  # what the probabilities depend on
+_HEADER = struct.Struct("<B8s8s12sIII")
+_START = len(MAGIC) + 4
+_PROBE_TOKENS = 64
+_PROBE_WINDOWS = {"length": 24, "stride": 8}
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself; see the module's head."""
+
+    format: int
+    artifact: bytes
+    row: bytes
+    versions: bytes
+    probe: int
+    text: int
+    targets: int
+
+    def pack(self) -> bytes:
+        return _HEADER.pack(*self.__dict__.values())
+
+
+class Codec:
+    """Compresses and decompresses with one model and one row.
+
+    settings: of the row, as mix_scores has them. Raises StageError for a row with hashed counts.
+    """
+
+    def __init__(
+        self, model: Model, text: ExactText, settings: dict[str, Any], artifact_sha256: str
+    ) -> None:
+        self.model, self.text = model, text
+        self.settings = settings
+        self.artifact = bytes.fromhex(artifact_sha256)[:8]
+        self.row = _row_sha256(settings)[:8]
+        self.probe = _probe(model, settings)
+
+    def compress(self, tokens: np.ndarray, progress: Progress = lambda targets: None) -> bytes:
+        """The file of a text, given as its tokens from BOS on."""
+        if len(tokens) == 0 or tokens[0] != BOS:
+            raise StageError(f"tokens begin with {tokens[:1]}; expected BOS ({BOS})")
+        code = encode_tokens(self._predictor(len(tokens) - 1), tokens, progress)
+        header = Header(
+            FORMAT,
+            self.artifact,
+            self.row,
+            _versions(),
+            self.probe,
+            zlib.crc32(self.text.decode(tokens)),
+            len(tokens) - 1,
+        )
+        rest = header.pack() + code
+        return MAGIC + struct.pack("<I", zlib.crc32(rest)) + rest
+
+    def decompress(
+        self, content: bytes, name: object, progress: Progress = lambda targets: None
+    ) -> np.ndarray:
+        """The tokens, uint16, of a file; `name` is for the error.
+
+        Raises StageError for a damaged file, one made with something else, and floats that are
+        not the encoder's.
+        """
+        header, code = read_header(content, name)
+        self._check(header, name)
+        try:
+            tokens = decode_tokens(self._predictor(header.targets), code, header.targets, progress)
+        except AssertionError:  # what constriction raises for code that no text can have
+            tokens = None
+        if tokens is None or zlib.crc32(self.text.decode(tokens)) != header.text:
+            raise StageError(
+                f"{name}: does not decode to its text; expected the encoder's floats, so decode "
+                "on the kind of machine that made it"
+            )
+        return tokens
+
+    def _check(self, header: Header, name: object) -> None:
+        """Raise StageError for the first thing that the file needs and that is not here."""
+        for what, needed, found in (
+            ("artifact", header.artifact.hex(), self.artifact.hex()),
+            ("row settings", header.row.hex(), self.row.hex()),
+            *zip(PACKAGES, _dotted(header.versions), _dotted(_versions()), strict=True),
+        ):
+            if needed != found:
+                raise StageError(f"{name}: made with {what} {needed}; found {found}")
+        if header.probe != self.probe:
+            raise StageError(
+                f"{name}: made where probabilities of a fixed text have checksum "
+                f"{header.probe:08x}; found {self.probe:08x}: another processor or other code"
+            )
+
+    def _predictor(self, targets: int) -> RowPredictor:
+        return RowPredictor(self.model, self.settings, targets)
+
+
+def load_codec(artifact: Path, tokenizer: Path, settings: dict[str, Any]) -> Codec:
+    """The codec of an artifact, its tokenizer and a row's settings.
+
+    Raises StageError if they do not belong together.
+    """
+    stored = read_artifact(artifact)
+    vocabulary = stored.config["vocabulary"]
+    pieces = load_tokenizer(tokenizer, vocabulary)
+    stored.require_corpus(sha256_of(tokenizer), vocabulary, artifact)
+    missing = [key for key in ROW_KEYS if key not in settings]
+    if missing:
+        raise StageError(f"row settings: no `{missing[0]}`; expected a spec of mix_scores")
+    return Codec(build_model(stored), ExactText(pieces), settings, sha256_of(artifact))
+
+
+def encode_tokens(predictor: RowPredictor, tokens: np.ndarray, progress: Progress) -> bytes:
+    """The code of all tokens but the first."""
+    encoder = constriction.stream.queue.RangeEncoder()
+    predictor.push(int(tokens[0]))
+    for token in tokens[1:].tolist():
+        encoder.encode(token, _integers(predictor.distribution()))
+        predictor.push(token)
+        progress(1)
+    return encoder.get_compressed().astype("<u4").tobytes()
+
+
+def decode_tokens(
+    predictor: RowPredictor, code: bytes, targets: int, progress: Progress
+) -> np.ndarray:
+    """BOS and the `targets` tokens that `code` stands for, uint16."""
+    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(code, "<u4").astype(np.uint32))
+    tokens = np.full(targets + 1, BOS, np.uint16)
+    predictor.push(BOS)
+    for target in range(1, targets + 1):
+        tokens[target] = decoder.decode(_integers(predictor.distribution()))
+        predictor.push(int(tokens[target]))
+        progress(1)
+    return tokens
+
+
+def read_header(content: bytes, name: object) -> tuple[Header, bytes]:
+    """Header and code of a file; StageError if it is not one, is cut short or is damaged."""
+    if content[: len(MAGIC)] != MAGIC:
+        found = content[: len(MAGIC)].hex() or "nothing"
+        raise StageError(f"{name}: begins with {found}; expected {MAGIC.hex()}")
+    rest = content[_START:]
+    checksum = content[len(MAGIC) : _START]
+    if len(rest) < _HEADER.size or checksum != struct.pack("<I", zlib.crc32(rest)):
+        raise StageError(f"{name}: {len(content)} bytes with a wrong checksum; damaged or cut")
+    header = Header(*_HEADER.unpack_from(rest))
+    if header.format != FORMAT:
+        raise StageError(f"{name}: format {header.format}; expected {FORMAT}")
+    return header, rest[_HEADER.size :]
+
+
+def _integers(probabilities: np.ndarray) -> constriction.stream.model.Categorical:
+    """24-bit integers in proportion to the probabilities, none of them 0."""
+    return constriction.stream.model.Categorical(probabilities, perfect=False, lazy=True)
+
+
+def _row_sha256(settings: dict[str, Any]) -> bytes:
+    text = json.dumps({key: settings[key] for key in ROW_KEYS}, sort_keys=True)
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _versions() -> bytes:
+    numbers = [re.findall(r"\d+", version(package))[:3] for package in PACKAGES]
+    return bytes(min(int(number), 255) for three in numbers for number in three)
+
+
+def _dotted(versions: bytes) -> list[str]:
+    parts = list(map(str, versions))
+    return [".".join(parts[start : start + 3]) for start in range(0, len(parts), 3)]
+
+
+def _probe(model: Model, settings: dict[str, Any]) -> int:
+    """CRC-32 of the row's probabilities along a short text, in short windows, that repeats."""
+    settings = settings | {"windows": _PROBE_WINDOWS}
+    predictor = RowPredictor(model, settings, _PROBE_TOKENS)
+    checksum = 0
+    for index in range(_PROBE_TOKENS):
+        predictor.push(BOS + index * index % 17 % model.config.vocabulary)
+        checksum = zlib.crc32(predictor.distribution().tobytes(), checksum)
+    return checksum

@@ -1,0 +1,88 @@
+"""Corpus kind `shards`: token shards that exist already, and the tokenizer that made them.
+
+Keys, in `config.yaml` under `corpus`: `train_shards` and `val_shards`, lists of files or glob
+patterns; `tokenizer`, its model file; `val_documents`, optionally, a .jsonl (.xz, .zst) with the
+original text of the validation documents, whose bytes are then what scores are divided by.
+Training shards are used where they lie; validation shards are joined into one.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sentencepiece import SentencePieceProcessor
+
+from fairway.corpus.documents import check_count, expand_paths, read_documents, required
+from fairway.corpus.shards import BOS, read_shard
+from fairway.corpus.tokenizer import check_belongs, document_starts, encode_documents
+from fairway.stage import Progress, StageError
+
+
+@dataclass(frozen=True)
+class GivenShards:
+    """Checked shards: training files with their tokens, the validation tokens, and sizes.
+
+    original: UTF-8 length of each validation document's text (documents,), None if not given.
+    """
+
+    train: list[tuple[Path, int]]
+    train_documents: int
+    val: np.ndarray
+    original: np.ndarray | None
+
+
+def read_given_shards(settings: dict[str, Any], tokenizer: SentencePieceProcessor) -> GivenShards:
+    """Read and check everything a `shards` corpus names.
+
+    Raises StageError for a damaged shard, an id not below the vocabulary, a tokenizer that does
+    not belong to a shard, a file on both sides, too few documents, or texts that are not those
+    of the validation tokens.
+    """
+    train_files = expand_paths("corpus.train_shards", required(settings, "train_shards"))
+    val_files = expand_paths("corpus.val_shards", required(settings, "val_shards"))
+    shared = {file.resolve() for file in train_files} & {file.resolve() for file in val_files}
+    if shared:
+        raise StageError(f"{min(shared)}: in corpus.train_shards and corpus.val_shards both")
+    val_parts = [_checked_shard(file, settings, tokenizer)[0] for file in val_files]
+    val = np.concatenate(val_parts)
+    starts = document_starts(val, val_files[0])
+    train, train_documents = [], 0
+    progress = Progress(len(train_files), "training shards checked")
+    for file in train_files:
+        tokens, documents = _checked_shard(file, settings, tokenizer)
+        train.append((file, len(tokens)))
+        train_documents += documents
+        progress.update(1)
+    progress.close()
+    check_count(train_documents + len(starts), settings["minimum_documents"])
+    return GivenShards(train, train_documents, val, _original(settings, tokenizer, val, starts))
+
+
+def _checked_shard(
+    file: Path, settings: dict[str, Any], tokenizer: SentencePieceProcessor
+) -> tuple[np.ndarray, int]:
+    tokens = read_shard(file, settings["vocabulary"])
+    check_belongs(tokenizer, tokens, file)
+    return tokens, int(np.count_nonzero(tokens == BOS))
+
+
+def _original(
+    settings: dict[str, Any],
+    tokenizer: SentencePieceProcessor,
+    val: np.ndarray,
+    starts: np.ndarray,
+) -> np.ndarray | None:
+    if not settings.get("val_documents"):
+        return None
+    (file,) = expand_paths("corpus.val_documents", [settings["val_documents"]])
+    texts = list(read_documents(file))
+    if len(texts) != len(starts):
+        raise StageError(f"{file}: {len(texts)} documents; corpus.val_shards have {len(starts)}")
+    ends = np.append(starts[1:], len(val))
+    for index, tokens in enumerate(encode_documents(tokenizer, texts)):
+        if not np.array_equal(tokens, val[starts[index] : ends[index]]):
+            raise StageError(
+                f"{file}: document {index} does not encode to its tokens in corpus.val_shards"
+            )
+    return np.array([len(text.encode()) for text in texts])

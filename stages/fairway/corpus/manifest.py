@@ -1,0 +1,180 @@
+"""The corpus as the other stages see it: its manifest, its shards and the bytes per target.
+
+`manifest.json` lists the tokenizer, the training shards and the validation shard with their
+sizes and SHA-256. Files inside the manifest's folder are named relative to it, others (given
+shards) absolutely. No tokenizer is needed here, so importing this is cheap.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fairway.corpus.shards import HEADER_BYTES, read_shard
+from fairway.files.arrays import load_array
+from fairway.stage import StageError, read_json, require_file, sha256_of, write_json
+
+
+@dataclass(frozen=True)
+class TokenizerFile:
+    """The tokenizer model all shards were made with."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ShardFile:
+    """A token shard: its name, its number of tokens and the SHA-256 of the file."""
+
+    file: str
+    tokens: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TrainText:
+    """The training side: documents and tokens over all shards."""
+
+    documents: int
+    tokens: int
+    shards: tuple[ShardFile, ...]
+
+
+@dataclass(frozen=True)
+class ValText:
+    """The validation side: one shard of targets+1 tokens.
+
+    bytes: what bits per byte are divided by, the sum of val_bytes.npy. decoded_bytes: UTF-8
+    length of what the tokens decode to; original_bytes: of the text they were made from, None
+    if it is not known. bytes_used: "original" where known, else "decoded".
+    """
+
+    documents: int
+    tokens: int
+    targets: int
+    bytes: int
+    decoded_bytes: int
+    original_bytes: int | None
+    bytes_used: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Contents of manifest.json; `folder` is where it lies and is not written."""
+
+    spec: str
+    kind: str
+    vocabulary: int
+    tokenizer: TokenizerFile
+    train: TrainText
+    val: ValText
+    folder: Path
+
+    @classmethod
+    def load(cls, path: Path) -> "Manifest":
+        """Read a manifest; shards are checked when they are asked for, not here.
+
+        Raises StageError, naming the file, if a field is missing or inconsistent.
+        """
+        path = Path(path)
+        value = read_json(path)
+        try:
+            train = dict(value["train"])
+            train["shards"] = tuple(ShardFile(**shard) for shard in train["shards"])
+            manifest = cls(
+                value["spec"],
+                value["kind"],
+                value["vocabulary"],
+                TokenizerFile(**value["tokenizer"]),
+                TrainText(**train),
+                ValText(**value["val"]),
+                path.parent,
+            )
+        except (KeyError, TypeError) as error:
+            raise StageError(f"{path}: not a corpus manifest ({error})") from None
+        manifest._check_sums(path)
+        return manifest
+
+    def _check_sums(self, path: Path) -> None:
+        val, train = self.val, self.train
+        if val.targets != val.tokens - 1:
+            raise StageError(f"{path}: {val.targets} val targets; expected {val.tokens - 1}")
+        if sum(shard.tokens for shard in train.shards) != train.tokens:
+            raise StageError(f"{path}: train.tokens {train.tokens} is not the sum over its shards")
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        value: dict[str, Any] = asdict(self)
+        del value["folder"]
+        write_json(path, value)
+
+    def path_of(self, file: str) -> Path:
+        """Path of a file named in the manifest."""
+        return self.folder / file
+
+    def train_shards(self) -> list[Path]:
+        """Paths of the training shards, in order; each is there and has the right size."""
+        return [_check_size(self.path_of(shard.file), shard.tokens) for shard in self.train.shards]
+
+    @property
+    def val_path(self) -> Path:
+        """Path of the validation shard, which is there and has the right size."""
+        return _check_size(self.path_of(self.val.file), self.val.tokens)
+
+    def read_val(self, path: Path) -> np.ndarray:
+        """Map the validation shard at `path`: uint16 (targets+1,).
+
+        Its SHA-256 is compared with the manifest's: a tenth of a second per 100 MB.
+        Raises StageError if the file is damaged or is not the one the manifest names.
+        """
+        tokens = read_shard(path, self.vocabulary)
+        if len(tokens) != self.val.tokens:
+            raise StageError(f"{path}: {len(tokens)} tokens; the manifest has {self.val.tokens}")
+        _check_sha256(path, self.val.sha256)
+        return tokens
+
+    def read_val_bytes(self, path: Path) -> np.ndarray:
+        """Read the bytes per target: uint16 (targets,), target j at index j-1.
+
+        Raises StageError unless shape, type and sum are the manifest's.
+        """
+        values = load_array(path)
+        if values.dtype != np.uint16 or values.shape != (self.val.targets,):
+            raise StageError(
+                f"{path}: {values.dtype} {values.shape}; expected uint16 ({self.val.targets},)"
+            )
+        total = int(values.sum(dtype=np.int64))
+        if total != self.val.bytes:
+            raise StageError(f"{path}: {total} bytes; the manifest has {self.val.bytes}")
+        return values
+
+
+def name_in(folder: Path, file: Path) -> str:
+    """How a manifest in `folder` names `file`: relative if inside, else absolute."""
+    folder, file = Path(folder).resolve(), Path(file).resolve()
+    return str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file)
+
+
+def shard_files(folder: Path, files: Iterable[tuple[Path, int]]) -> tuple[ShardFile, ...]:
+    """Describe shards, given as (path, tokens), for a manifest in `folder`."""
+    return tuple(
+        ShardFile(name_in(folder, file), tokens, sha256_of(file)) for file, tokens in files
+    )
+
+
+def _check_size(path: Path, tokens: int) -> Path:
+    size, expected = require_file(path).stat().st_size, HEADER_BYTES + 2 * tokens
+    if size != expected:
+        raise StageError(f"{path}: {size} bytes; {tokens} tokens need {expected} (truncated?)")
+    return path
+
+
+def _check_sha256(path: Path, expected: str) -> None:
+    found = sha256_of(path)
+    if found != expected:
+        raise StageError(f"{path}: SHA-256 {found[:12]}…; the manifest has {expected[:12]}…")

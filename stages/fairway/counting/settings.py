@@ -1,0 +1,87 @@
+"""An n-gram cache's settings, checked; no numpy and no numba, so that the Snakefile has them too.
+
+What the kinds of caches do is said in `fairway.counting.caches`.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from fairway.stage import StageError
+
+MAX_ORDER = 64
+MAX_BUCKETS = 1 << 31  # keys are uint32, and one more counter is kept
+_SPLIT_OF_TEXT = ("windows", "ranks")  # stand beside a cache's settings; they belong to the plan
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """One n-gram cache.
+
+    kind: hashed or exact. Orders min_order … max_order are counted; order n has n−1 context
+    tokens. buckets: per table, hashed only. min_count: a context seen less often is no match.
+    prefill: a rank first counts every target of the ranks before it; without, each rank starts
+    empty. update: when a target is counted: after its segment, or (exact only) right after itself.
+    cross_documents: whether a context may reach back over a BOS; if not, it may begin at its
+    document's BOS but not before it. output: match (first order from the top with enough counts)
+    or orders (every order, exact only).
+    """
+
+    kind: str
+    max_order: int
+    min_order: int = 2
+    buckets: int | None = None
+    min_count: int = 2
+    prefill: bool = True
+    update: str = "segment"
+    cross_documents: bool = True
+    output: str = "match"
+
+    def __post_init__(self) -> None:
+        _one_of("kind", self.kind, ("hashed", "exact"))
+        exact = self.kind == "exact"
+        _one_of("update", self.update, ("segment", "token") if exact else ("segment",))
+        _one_of("output", self.output, ("match", "orders") if exact else ("match",))
+        _whole("max_order", self.max_order, 1, MAX_ORDER)
+        _whole("min_order", self.min_order, 1, self.max_order)
+        _whole("min_count", self.min_count, 1, 2**32 - 1)
+        _one_of("prefill", self.prefill, (True, False))
+        _one_of("cross_documents", self.cross_documents, (True, False))
+        if exact:
+            _one_of("buckets", self.buckets, (None,))
+        else:
+            _whole("buckets", self.buckets, 1, MAX_BUCKETS)
+            if self.buckets & (self.buckets - 1):
+                raise StageError(f"cache.buckets: {self.buckets}; expected a power of two")
+
+    @property
+    def orders(self) -> int:
+        """How many orders are counted."""
+        return self.max_order + 1 - self.min_order
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """Check and complete a cache's settings; `windows` and `ranks` may stand beside them.
+
+        Raises StageError naming the key, the value found and what was expected.
+        """
+        known = {field.name for field in fields(cls)}
+        for key in settings:
+            if key not in known and key not in _SPLIT_OF_TEXT:
+                raise StageError(f"cache.{key}: unknown key; expected one of {sorted(known)}")
+        for key in ("kind", "max_order"):
+            if key not in settings:
+                raise StageError(f"cache.{key}: missing")
+        return cls(**{key: value for key, value in settings.items() if key in known})
+
+
+def _one_of(key: str, value: object, expected: tuple) -> None:
+    if not any(
+        value is choice or (value == choice and type(choice) is str) for choice in expected
+    ):
+        choices = " or ".join(str(choice) for choice in expected)
+        raise StageError(f"cache.{key}: {value}; expected {choices}")
+
+
+def _whole(key: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise StageError(f"cache.{key}: {value}; expected a whole number from {low} to {high}")

@@ -1,0 +1,166 @@
+"""What the empirical-Bayes gate reads of the counts: contexts and shares of a block of targets.
+
+Counts depend on the text alone, not on the model or on what was learned. So they are gathered for
+`BLOCK` targets before these are mixed, and look-ups do not wait for one another.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fairway.corpus.shards import BOS
+from fairway.gates.document_counts import (
+    DOCUMENT_TOKENS,
+    DocumentCounts,
+    forget_document,
+    observe_document,
+    read_document,
+    read_document_hits,
+)
+from fairway.gates.successors import SuccessorTree, fetch_ahead, observe, read_contexts, read_hits
+from fairway.kernels.compiled import borrowing
+from fairway.kernels.dictionary import slot_shift
+from fairway.kernels.lane_chains import store_shares
+from fairway.kernels.lanes import (
+    WIDTH,
+    larger,
+    largest_lane,
+    load,
+    same,
+    sum_of_lanes,
+    where_positive,
+)
+
+BLOCK = 16  # targets whose counts are gathered at once: few enough to stay in the near cache
+
+
+class Levels(NamedTuple):
+    """Where in the order of mixing each source's levels come, uint64 arrays.
+
+    text, document: (orders,), by order from 1; cache: (orders,), by order from the one in column
+    `first_column` (1,) of the exact cache's counts. new_column: (1,), of the order whose hits say
+    whether a gram is new to the continuation counts. float32 (lanes,): lengths, what a level with
+    total > 0 adds to a block's lengths; numbers, 0, 1, 2, …
+    """
+
+    text: np.ndarray
+    document: np.ndarray
+    cache: np.ndarray
+    first_column: np.ndarray
+    new_column: np.ndarray
+    lengths: np.ndarray
+    numbers: np.ndarray
+
+
+class Trees(NamedTuple):
+    """The counts that the gate keeps itself."""
+
+    text: SuccessorTree
+    document: DocumentCounts
+
+
+class Block(NamedTuple):
+    """Counts of some targets; arrays (targets, lanes), a lane per level, unless said otherwise.
+
+    total, distinct, hits: uint32; 0 where a context never occurred. share: float64, hits/total.
+    last: int64 (targets,), the highest level with total > 0, or −1; vectors: int64 (targets,), of
+    `WIDTH` levels each, up to that. lengths: int64 (targets,), how many levels of the text and of
+    the document have total > 0, as one number.
+    """
+
+    total: np.ndarray
+    distinct: np.ndarray
+    hits: np.ndarray
+    share: np.ndarray
+    last: np.ndarray
+    vectors: np.ndarray
+    lengths: np.ndarray
+
+
+def new_block(targets: int, lanes: int) -> Block:
+    """Room for the counts of `targets` targets."""
+    shape = targets, lanes
+    return Block(
+        *np.zeros((3, *shape), dtype=np.uint32),
+        np.zeros(shape),
+        *np.zeros((3, targets), dtype=np.int64),
+    )
+
+
+@borrowing
+def read_row(trees, counts, source_row, levels, block, row):
+    """The contexts of the next target, from the trees and a row of the exact cache's counts."""
+    read_contexts(trees.text, levels.text, block.total, block.distinct, row)
+    read_document(trees.document, levels.document, block.total, block.distinct, row)
+    for k in range(levels.cache.size):
+        level, column = levels.cache[k], levels.first_column[0] + np.uint64(k)
+        block.total[row, level] = counts[0][source_row, column]
+        block.distinct[row, level] = counts[2][source_row, column]
+
+
+@borrowing
+def read_token(trees, token, levels, block, row):
+    """How often `token` followed the trees' contexts: fills hits, changes no state."""
+    read_hits(trees.text, levels.text, token, block.hits, row)
+    read_document_hits(trees.document, levels.document, token, block.hits, row)
+
+
+@borrowing
+def gather_counts(tokens, counts, first, stop, levels, trees, block):
+    """Counts of targets first … stop−1 before each; the trees then hold them."""
+    text, document = trees
+    totals, hits, distinct = counts
+    shift = slot_shift(text.table)
+    if levels.text.size > 1:
+        fetch_ahead(text, tokens, first, stop)
+    for i in range(first, stop):
+        row = i - first
+        for k in range(levels.cache.size):
+            level, column = levels.cache[k], levels.first_column[0] + np.uint64(k)
+            block.total[row, level] = totals[i, column]
+            block.distinct[row, level] = distinct[i, column]
+            block.hits[row, level] = hits[i, column]
+        is_new = hits[i, levels.new_column[0]] == 0
+        observe(text, tokens[i], is_new, shift, levels.text, block, row)
+        if tokens[i] == BOS or document.used[1] >= DOCUMENT_TOKENS:
+            read_document(document, levels.document, block.total, block.distinct, row)
+            read_document_hits(document, levels.document, tokens[i], block.hits, row)
+            forget_document(document)
+        else:
+            observe_document(document, tokens[i], levels.document, block, row)
+
+
+@borrowing
+def describe(block, targets, levels):
+    """Shares, last levels, vectors and lengths of the first `targets` rows, from their counts."""
+    lanes = block.total.shape[1]
+    for row in range(targets):
+        lengths, last, zero, none = same(0.0), same(-1.0), same(0.0), same(-1.0)
+        for at in range(0, lanes, WIDTH):
+            total = load(block.total, row * lanes + at)
+            lengths = lengths + where_positive(total, load(levels.lengths, at), zero)
+            last = larger(last, where_positive(total, load(levels.numbers, at), none))
+        block.last[row] = np.int64(largest_lane(last))
+        block.vectors[row] = (block.last[row] + WIDTH) // WIDTH
+        block.lengths[row] = np.int64(sum_of_lanes(lengths))
+        share_hits(block, row)
+
+
+@borrowing
+def share_hits(block, row):
+    """Shares of a row, from its hits."""
+    lanes = block.total.shape[1]
+    for vector in range(block.vectors[row]):
+        store_shares(block.share, block.hits, block.total, row * lanes + vector * WIDTH)
+
+
+def new_levels(places: dict[str, list[int]], first_column: int, new_column: int) -> Levels:
+    """From the levels of every source: text, document and cache."""
+    count = sum(map(len, places.values()))
+    lengths = np.zeros(-(-count // WIDTH) * WIDTH, dtype=np.float32)
+    lengths[places["text"] + places["cache"]] = len(places["document"]) + 1
+    lengths[places["document"]] = 1
+    numbers = np.arange(len(lengths), dtype=np.float32)
+    columns = {"first_column": [first_column], "new_column": [new_column]}
+    arrays = {name: np.array(found, np.uint64) for name, found in (places | columns).items()}
+    return Levels(**arrays, lengths=lengths, numbers=numbers)

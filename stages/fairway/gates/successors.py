@@ -1,0 +1,168 @@
+"""Counts of what followed short contexts in the whole text, by continuation: exact, growing.
+
+A tree of grams: node 0 is the empty context, and the child of a context by a token is the context
+one token longer. Children are found through one dictionary of exact (node, token) pairs, so
+nothing collides. A gram counts once per different token before it, which makes these the
+lower-order counts of Kneser and Ney (1995).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fairway.kernels.compiled import borrowing, compiled
+from fairway.kernels.dictionary import find_slot, gram_key, scramble, slot_shift
+from fairway.kernels.prefetch import prefetch
+
+ABSENT = np.uint32(0xFFFFFFFF)  # the node of a context of more tokens than came yet
+_TOTAL, _DISTINCT = 0, 1  # columns of a node
+_SLOTS_PER_NODE = 2
+_ONE_HIT = np.uint64(1 << 32)  # an entry holds the hits above, the node below
+_NODE = np.uint64((1 << 32) - 1)
+
+
+class SuccessorTree(NamedTuple):
+    """Arrays of the tree; kernels change them in place.
+
+    table: uint64 (slots, 2), a `fairway.kernels.dictionary` from (node, token) to (hits,
+    child), hits: how often the child counted as a successor. slot: int64 (nodes,), a node's place
+    there. nodes: uint32 (nodes, 2), how often anything was counted after it (total), and after
+    how many different tokens (distinct). context: uint32 (depth,), at n−1 the node of the last n−1
+    tokens, the context of order n, or ABSENT where so few tokens came yet. used: int64 (2,),
+    nodes in use and tokens since the start.
+    """
+
+    table: np.ndarray
+    slot: np.ndarray
+    nodes: np.ndarray
+    context: np.ndarray
+    used: np.ndarray
+
+    @property
+    def depth(self) -> int:
+        return len(self.context)
+
+    def content(self) -> Iterator[bytes]:
+        """All that the counts depend on; free room does not matter."""
+        nodes = int(self.used[0])
+        yield self.table[self.slot[1:nodes]].tobytes()
+        yield self.nodes[:nodes].tobytes()
+        yield self.context.tobytes() + self.used.tobytes()
+
+
+def new_tree(depth: int, nodes: int = 1 << 12) -> SuccessorTree:
+    """An empty tree for contexts of 0 … depth−1 tokens, with room for `nodes`, a power of two."""
+    context = np.full(depth, ABSENT, dtype=np.uint32)
+    context[:1] = 0
+    return SuccessorTree(
+        np.zeros((_SLOTS_PER_NODE * nodes, 2), dtype=np.uint64),
+        np.zeros(nodes, dtype=np.int64),
+        np.zeros((nodes, 2), dtype=np.uint32),
+        context,
+        np.array([1, 0], dtype=np.int64),
+    )
+
+
+def with_room(tree: SuccessorTree, tokens: int) -> SuccessorTree:
+    """The tree, or a larger copy of it, with room to observe `tokens` more."""
+    needed = int(tree.used[0]) + tokens * tree.depth
+    nodes = len(tree.slot)
+    if needed <= nodes:
+        return tree
+    while nodes < needed:
+        nodes *= 2
+    larger = new_tree(tree.depth, nodes)
+    _copy(tree, larger)
+    return larger
+
+
+@borrowing
+def read_contexts(tree, levels, total, distinct, row):
+    """Fill total and distinct of the current context of order n at [row, levels[n−1]]."""
+    for i in range(levels.size):
+        node = tree.context[i]
+        total[row, levels[i]] = 0 if node == ABSENT else tree.nodes[node, _TOTAL]
+        distinct[row, levels[i]] = 0 if node == ABSENT else tree.nodes[node, _DISTINCT]
+
+
+@borrowing
+def read_hits(tree, levels, token, hits, row):
+    """Fill how often `token` was counted after the context of order n at [row, levels[n−1]]."""
+    shift = slot_shift(tree.table)
+    for i in range(levels.size):
+        hits[row, levels[i]] = 0
+        if tree.context[i] != ABSENT:
+            key = gram_key(tree.context[i], token)
+            slot = find_slot(tree.table, key, scramble(key), shift)
+            if tree.table[slot, 0]:
+                hits[row, levels[i]] = tree.table[slot, 1] >> np.uint64(32)
+
+
+@borrowing
+def fetch_ahead(tree, tokens, first, stop):
+    """Ask for the entries of order 2 at `tokens`, first … stop−1: the tree's only far memory."""
+    shift = slot_shift(tree.table)
+    for i in range(max(first, 1), stop):
+        key = gram_key(0, tokens[i - 1])
+        slot = find_slot(tree.table, key, scramble(key), shift)
+        key = gram_key(tree.table[slot, 1] & _NODE, tokens[i])
+        prefetch(tree.table, np.uint64(2) * (scramble(key) >> shift))
+
+
+@borrowing
+def observe(tree, token, longer_is_new, shift, levels, block, row):
+    """Count `token` after the current contexts, then make it part of them.
+
+    Only where the gram one token longer is new (for the highest order: where longer_is_new).
+    shift: slot_shift(tree.table). Fills the block's total, distinct and hits before that, of order
+    n at [row, levels[n−1]].
+    """
+    for order in range(levels.size, 0, -1):
+        context = tree.context[order - 1]
+        child, is_new = ABSENT, True
+        seen, total, distinct = np.uint32(0), np.uint32(0), np.uint32(0)
+        if context != ABSENT:
+            key = gram_key(context, token)
+            slot = find_slot(tree.table, key, scramble(key), shift)
+            is_new = tree.table[slot, 0] == 0
+            if is_new:
+                _add(tree, slot, key)
+            entry = tree.table[slot, 1]
+            child = np.uint32(entry & _NODE)
+            seen = np.uint32(entry >> np.uint64(32))
+            total, distinct = tree.nodes[context, _TOTAL], tree.nodes[context, _DISTINCT]
+            once = np.uint64(longer_is_new)  # a number, as no processor guesses this branch
+            tree.nodes[context, _DISTINCT] = distinct + (once & np.uint64(seen == 0))
+            tree.nodes[context, _TOTAL] = total + once
+            tree.table[slot, 1] = entry + once * _ONE_HIT
+        level, longer_is_new = levels[order - 1], is_new
+        block.total[row, level] = total
+        block.distinct[row, level] = distinct
+        block.hits[row, level] = seen
+        if order < levels.size:
+            tree.context[order] = child
+    tree.used[1] += 1
+
+
+@borrowing
+def _add(tree, slot, key):
+    tree.table[slot, 0] = key
+    tree.table[slot, 1] = np.uint64(tree.used[0])
+    tree.slot[tree.used[0]] = slot
+    tree.used[0] += 1
+
+
+@compiled
+def _copy(tree, larger):
+    nodes, shift = tree.used[0], slot_shift(larger.table)
+    for node in range(1, nodes):
+        old = tree.slot[node]
+        key = tree.table[old, 0]
+        slot = find_slot(larger.table, key, scramble(key), shift)
+        larger.table[slot, 0] = key
+        larger.table[slot, 1] = tree.table[old, 1]
+        larger.slot[node] = slot
+    larger.nodes[:nodes] = tree.nodes[:nodes]
+    larger.context[:] = tree.context
+    larger.used[:] = tree.used

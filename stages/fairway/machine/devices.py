@@ -1,0 +1,76 @@
+"""The device a stage computes on."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fairway.machine.gpu_locks import hold_free
+from fairway.stage import StageError
+
+
+def prepare_device(device: str, threads: int) -> torch.device:
+    """Set the number of CPU threads and return the device, `cpu` or a GPU that is ours alone.
+
+    Raises StageError if there is no such device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise StageError("device: cuda; this machine has no GPU that torch can use, expected cpu")
+    torch.set_num_threads(threads)
+    if device != "cuda":
+        return torch.device(device)
+    chosen = torch.device("cuda", hold_gpus(1)[0])
+    torch.cuda.set_device(chosen)
+    return chosen
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Context in which a forward computes in `precision`: bfloat16 or float32.
+
+    bfloat16: matrix products and activations; weights, norms, softmax and loss stay float32.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on the device. On a GPU it arrives while the CPU goes on; it should be in one
+    piece: a view with gaps is copied by way of memory that the CPU must wait for."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Fetched:
+    """A tensor on its way to the CPU, waited for without waiting for what was queued later."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.copy = tensor.to("cpu", non_blocking=True)  # into pinned memory
+        self.arrived = torch.cuda.Event() if tensor.is_cuda else None
+        if self.arrived is not None:
+            self.arrived.record()
+
+    def values(self) -> Tensor:
+        """The tensor, on the CPU."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.copy
+
+
+def hold_gpus(count: int) -> list[int]:
+    """Indices, among the visible GPUs, of `count` that no other stage holds; waits for them.
+
+    They are this process's until it ends. Raises StageError if not as many are visible.
+    """
+    visible = range(torch.cuda.device_count())
+    # not by index: another process may be shown the same GPU under another one
+    names = [str(torch.cuda.get_device_properties(index).uuid) for index in visible]
+    return hold_free(names, count, Path(tempfile.gettempdir()) / f"fairway-gpus-{os.getuid()}")
+
+
+def show_gpus(indices: list[int]) -> None:
+    """Let processes started from now on see only these of the visible GPUs."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = shown.split(",") if shown else [str(i) for i in range(torch.cuda.device_count())]
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[index] for index in indices)

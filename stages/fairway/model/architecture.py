@@ -1,0 +1,168 @@
+"""The sizes and choices that make a model, checked when made; no torch."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from fairway.stage import StageError
+
+MATRICES = ("q", "k", "v", "o", "up", "down")
+_SHARED_ONLY = (
+    "shared_blocks",
+    "loops",
+    "unique_blocks",
+    "lora_rank",
+    "lora_matrices",
+    "gamma_init",
+    "gamma_penalty",
+)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything a forward pass needs beside the weights.
+
+    Virtual layers 0 … depth−1: the shared blocks, in order, `loops` times, each time with
+    low-rank deviations of its own; then the unique blocks. `independent` layers are unique
+    blocks alone. Raises StageError for sizes that do not fit together.
+    """
+
+    vocabulary: int
+    width: int
+    heads: int
+    kv_heads: int
+    mlp_width: int
+    rope_dims: int  # leading dimensions of each head that rotate
+    rope_base: float
+    rope_train_length: int  # positions that rope_base is meant for
+    rope_context: int  # positions the model is used with; NTK-scaled if beyond the former
+    bigram_rows: int
+    bigram_width: int
+    value_embedding_width: int
+    value_embedding_layers: tuple[int, ...]  # virtual layers
+    logit_cap: float
+    unique_blocks: int
+    shared_blocks: int = 0
+    loops: int = 0
+    lora_rank: int = 0
+    lora_matrices: tuple[str, ...] = ()
+    gamma_init: float = 0.0  # logit of the shrinkage gate
+    gamma_penalty: float = 0.0  # times the sum of the gates, added to the loss
+
+    @classmethod
+    def from_settings(cls, architecture: dict[str, Any], vocabulary: int) -> "ModelConfig":
+        """From a model's `architecture` section. `layers: shared` takes shared_blocks, loops,
+        unique_blocks and the LoRA and gamma keys; `layers: independent` takes blocks instead.
+
+        Raises StageError naming the first key that is missing, unknown or does not fit.
+        """
+        settings = dict(architecture)
+        kind = settings.pop("layers", None)
+        if kind not in ("shared", "independent"):
+            raise StageError(f"architecture.layers: {kind}; expected shared or independent")
+        names = {field.name for field in fields(cls)} - {"vocabulary"}
+        expected = names if kind == "shared" else names - set(_SHARED_ONLY) | {"blocks"}
+        for key in sorted(expected ^ settings.keys()):
+            found = "unknown" if key in settings else "missing"
+            raise StageError(f"architecture.{key}: {found} with layers: {kind}")
+        if kind == "independent":
+            settings["unique_blocks"] = settings.pop("blocks")
+        return cls.from_dict({**settings, "vocabulary": vocabulary})
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
+        """The inverse of to_dict (JSON's lists become tuples again)."""
+        as_tuple = ("value_embedding_layers", "lora_matrices")
+        fixed = {key: tuple(values[key]) for key in as_tuple if key in values}
+        return cls(**{**values, **fixed})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @property
+    def virtual_layers(self) -> tuple[int, ...]:
+        """For every virtual layer, the index of the block it runs."""
+        unique = range(self.shared_blocks, self.blocks)
+        return (*range(self.shared_blocks),) * self.loops + (*unique,)
+
+    @property
+    def blocks(self) -> int:
+        """Number of stored blocks."""
+        return self.shared_blocks + self.unique_blocks
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def kv_width(self) -> int:
+        return self.kv_heads * self.head_width
+
+    @property
+    def matrix_shapes(self) -> dict[str, tuple[int, int]]:
+        """(outputs, inputs) of a block's matrices, by name."""
+        width, kv_width, mlp_width = self.width, self.kv_width, self.mlp_width
+        attention = (width, width), (kv_width, width), (kv_width, width), (width, width)
+        return dict(
+            zip(MATRICES, (*attention, (mlp_width, width), (width, mlp_width)), strict=True)
+        )
+
+    def __post_init__(self) -> None:
+        self._check_minimum()
+        depth = len(self.virtual_layers)
+        bad_layers = [i for i in self.value_embedding_layers if not 0 <= i < depth]
+        bad_matrices = [name for name in self.lora_matrices if name not in MATRICES]
+        rules = [
+            ("heads", self.heads, self.width % self.heads, f"a divisor of width {self.width}"),
+            ("kv_heads", self.kv_heads, self.heads % self.kv_heads, f"a divisor of {self.heads}"),
+            (
+                "rope_dims",
+                self.rope_dims,
+                self.rope_dims % 2 or self.rope_dims > self.head_width,
+                f"an even number up to the head's {self.head_width} dimensions",
+            ),
+            ("unique_blocks", 0, depth == 0, "at least one layer in all"),
+            ("loops", self.loops, self.shared_blocks and not self.loops, "at least 1"),
+            ("value_embedding_layers", bad_layers, bad_layers, f"layers 0 to {depth - 1}"),
+            ("lora_matrices", bad_matrices, bad_matrices, f"some of {', '.join(MATRICES)}"),
+            (
+                "lora_rank",
+                self.lora_rank,
+                bool(self.lora_matrices) and not 0 < self.lora_rank <= self.width,
+                f"1 to width {self.width} with lora_matrices",
+            ),
+        ]
+        for key, found, wrong, expected in rules:
+            if wrong:
+                raise StageError(f"architecture.{key}: {found}; expected {expected}")
+
+    def _check_minimum(self) -> None:
+        least = {
+            **dict.fromkeys(("vocabulary", "width", "heads", "kv_heads", "mlp_width"), 1),
+            **dict.fromkeys(("bigram_width", "value_embedding_width"), 1),
+            **dict.fromkeys(("rope_train_length", "rope_context"), 1),
+            **dict.fromkeys(("unique_blocks", "shared_blocks", "loops", "lora_rank"), 0),
+            "rope_dims": 4,
+            "bigram_rows": 2,
+        }
+        for key, minimum in least.items():
+            if getattr(self, key) < minimum:
+                raise StageError(
+                    f"architecture.{key}: {getattr(self, key)}; expected at least {minimum}"
+                )
+        for key in ("rope_base", "logit_cap"):
+            if not getattr(self, key) > 0:
+                raise StageError(f"architecture.{key}: {getattr(self, key)}; expected above 0")
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """parameters: trained values; the rest in bytes, of the files' tensors.
+
+    checkpoint: float32 weights; quantized: integers, a byte each, with their scales and what
+    packing needs beside them.
+    """
+
+    parameters: int
+    checkpoint: int
+    quantized: int

@@ -1,0 +1,4 @@
+"""What people read: tables over rows and seeds, sweeps, figures.
+
+In: sums, verdicts, ledgers and timings of finished jobs. Out: CSV, Markdown and pictures.
+"""

@@ -1,0 +1,219 @@
+"""From the sums, audits, ledgers and timings of all rows and seeds to the tables.
+
+BPB of a row and seed is total nats / ln 2 / total bytes over all ranks, divided once; the mean and
+the sample standard deviation (n − 1) are over seeds. Files are found by the rows and seeds of the
+spec, never by listing folders, and each must carry the spec hash that it should have been made
+under; so a stale shard cannot reach a table.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fairway.rows.sums import Sums
+from fairway.stage import StageError, read_json, require_file
+
+SUMMARY_COLUMNS = [
+    *("row", "model", "cache", "gate", "seeds", "bpb_mean", "bpb_std", "delta_bpb", "z_mean"),
+    *("bpb_normalized_mean", "bpb_normalized_std", "is_code_length", "artifact_bytes_max"),
+    *("train_seconds_max", "eval_seconds_max", "over_budget"),
+]
+TRAIN_STEPS = ["training", "calibration", "quantising", "packing"]
+EVAL_STEPS = ["loading", "scoring", "counting", "mixing"]
+
+
+def check_spec(path: Path, found: str | None, expected: str | None, stage: str) -> None:
+    """Refuse a file made under other settings or code than the current."""
+    if found != expected:
+        raise StageError(
+            f"{path}: made by {stage} under spec {str(found)[:12]}, the current one is "
+            f"{str(expected)[:12]}; delete the file and run again"
+        )
+
+
+def read_made_by(
+    stage: str, path: Path, specs: dict[str, str | None], key: str = "spec"
+) -> dict[str, Any]:
+    """A stage's JSON file, whose `key` must be the hash of the stage's current spec."""
+    value = read_json(path)
+    check_spec(path, value.get(key), specs[stage], stage)
+    return value
+
+
+def read_model(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[str, Any]:
+    """Sizes and seconds of one model and seed, their specs checked."""
+    folder = results / "models" / row["model"] / f"seed{seed}"
+    specs = row["specs"]
+    ledger_file = folder / "ledger.json"
+    ledger = read_json(ledger_file)
+    for stage in ("train_model", "quantize_model", "pack_artifact"):
+        check_spec(ledger_file, ledger["specs"][stage], specs[stage], stage)
+    report = read_made_by("quantize_model", folder / "quantize.json", specs, "quantize_model")
+    done = last_metrics(folder / "metrics.jsonl", specs["train_model"])
+    scores = [folder / "scores" / f"rank{rank}.json" for rank in range(ranks)]
+    ranks_stats = [read_made_by("score_targets", path, specs) for path in scores]
+    return {
+        "artifact_sha256": ledger["artifact_sha256"],
+        "artifact_bytes": ledger["total_bytes"],
+        "training": done["seconds"],
+        "calibration": report["calibration_seconds"],
+        "quantising": report["quantize_seconds"],
+        "packing": ledger["seconds"],
+        "loading": max(stats["load_seconds"] for stats in ranks_stats),
+        "scoring": max(stats["seconds"] for stats in ranks_stats),
+    }
+
+
+def last_metrics(path: Path, spec: str) -> dict[str, Any]:
+    """The closing line of a metrics.jsonl; StageError if the training is unfinished or stale."""
+    lines = require_file(path).read_text().splitlines()
+    last = json.loads(lines[-1]) if lines else {}
+    if last.get("event") != "done":
+        raise StageError(f"{path}: has no closing `done` line; the training did not finish")
+    check_spec(path, last.get("spec"), spec, "train_model")
+    return last
+
+
+def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[str, Any]:
+    """Everything known of one row and seed: score, audit, sizes, seconds; specs checked."""
+    specs, name = row["specs"], row["name"]
+    sums_file = results / "rows" / name / f"seed{seed}.json"
+    audit_file = results / "rows" / name / "audit.json"
+    sums, audit = Sums.load(sums_file), read_made_by("audit_row", audit_file, specs)
+    check_spec(sums_file, sums.spec, specs["mix_scores"], "mix_scores")
+    check_spec(sums_file, sums.scores_spec, specs["score_targets"], "score_targets")
+    check_spec(sums_file, sums.counts_spec, specs["count_ngrams"], "count_ngrams")
+    check_spec(audit_file, audit["model_spec"], specs["audit_model"], "audit_model")
+    check_spec(audit_file, audit["cache_spec"], specs["audit_cache"], "audit_cache")
+    model = read_model(results, row, seed, ranks)
+    check_spec(sums_file, sums.artifact_sha256, model.pop("artifact_sha256"), "pack_artifact")
+    if len(sums.sums) != ranks:
+        raise StageError(f"{sums_file}: {len(sums.sums)} rank sums; expected {ranks}")
+    audited = audit["seeds"][str(seed)]
+    counting = 0.0
+    if specs["count_ngrams"] is not None:
+        stats = results / "counts" / row["cache"] / "stats.json"
+        counting = read_made_by("count_ngrams", stats, specs)["seconds"]
+    return {
+        "row": name,
+        **{key: row[key] for key in ("model", "cache", "gate")},
+        "seed": seed,
+        "bpb": sums.bits_per_byte,
+        "nats": sums.nats,
+        "bytes": sums.bytes,
+        "targets": sums.targets,
+        "z_mean": audit["checks"]["normalised"]["mean_z"],
+        "bpb_normalized": audited["bpb_normalized"],
+        "is_code_length": audit["is_code_length"],
+        **model,
+        "counting": counting,
+        "mixing": sums.seconds,
+    }
+
+
+def check_proof(results: Path, row: dict[str, Any], seed: int) -> None:
+    """Refuse a row that claims a code length unless its current artifact's proof decoded."""
+    path = results / "rows" / row["name"] / "proof.json"
+    proof = read_made_by("prove_row", path, row["specs"])
+    ledger = read_json(results / "models" / row["model"] / f"seed{seed}" / "ledger.json")
+    check_spec(path, proof["artifact_sha256"], ledger["artifact_sha256"], "pack_artifact")
+    if proof["decoded"] is not True:
+        raise StageError(f"{path}: decoded {proof['decoded']}; row {row['name']} claims a length")
+
+
+def seeds_table(results: Path, settings: dict[str, Any]) -> pd.DataFrame:
+    """One line per row and seed, in config order."""
+    ranks = settings["ranks"]
+    for row in settings["rows"]:
+        if "prove_row" in row["specs"]:
+            check_proof(results, row, settings["seeds"][0])
+    table = pd.DataFrame(
+        read_row(results, row, seed, ranks)
+        for row in settings["rows"]
+        for seed in settings["seeds"]
+    )
+    table["train_seconds"] = table[TRAIN_STEPS].sum(axis=1)
+    table["eval_seconds"] = table[EVAL_STEPS].sum(axis=1)
+    return table
+
+
+def over_budget(train_seconds: float, eval_seconds: float, limits: dict[str, Any]) -> str:
+    """Which of the contest's time limits are broken: '', 'train', 'eval' or 'train+eval'."""
+    broken = [
+        name
+        for name, seconds in (("train", train_seconds), ("eval", eval_seconds))
+        if seconds > limits[f"{name}_seconds"]
+    ]
+    return "+".join(broken)
+
+
+def summary_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
+    """One line per row in config order; delta_bpb is against the row above, if of its model."""
+    grouped = seeds.groupby("row", sort=False)
+    table = grouped[["model", "cache", "gate"]].first()
+    table["seeds"] = grouped.size()
+    table["bpb_mean"] = grouped["bpb"].mean()
+    table["bpb_std"] = grouped["bpb"].std(ddof=1)
+    same_model = table["model"] == table["model"].shift()
+    table["delta_bpb"] = table["bpb_mean"].diff().where(same_model)
+    table["z_mean"] = grouped["z_mean"].first()
+    table["bpb_normalized_mean"] = grouped["bpb_normalized"].mean()
+    table["bpb_normalized_std"] = grouped["bpb_normalized"].std(ddof=1)
+    table["is_code_length"] = grouped["is_code_length"].all()
+    table["artifact_bytes_max"] = grouped["artifact_bytes"].max()
+    table["train_seconds_max"] = grouped["train_seconds"].max().round(3)
+    table["eval_seconds_max"] = grouped["eval_seconds"].max().round(3)
+    table["over_budget"] = [
+        over_budget(train, evaluation, limits)
+        for train, evaluation in zip(
+            table["train_seconds_max"], table["eval_seconds_max"], strict=True
+        )
+    ]
+    return table.reset_index()[SUMMARY_COLUMNS]
+
+
+def budget_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
+    """Seconds of every step per row and seed, beside the contest's two limits."""
+    table = seeds[["row", "seed", *TRAIN_STEPS, "train_seconds", *EVAL_STEPS, "eval_seconds"]]
+    table = table.round(3).assign(
+        train_limit=limits["train_seconds"], eval_limit=limits["eval_seconds"]
+    )
+    flags = [
+        over_budget(row.train_seconds, row.eval_seconds, limits) for row in table.itertuples()
+    ]
+    return table.assign(over_budget=flags)
+
+
+def ablation_table(summary: pd.DataFrame) -> pd.DataFrame:
+    """The ladder: the columns that tell what each row adds and whether it can be decoded."""
+    columns = ["row", "bpb_mean", "bpb_std", "delta_bpb", "z_mean", "bpb_normalized_mean"]
+    return summary[[*columns, "is_code_length"]]
+
+
+def ablation_markdown(summary: pd.DataFrame, seeds: list[int]) -> str:
+    """The ladder as a Markdown table with its legend."""
+    lines = [
+        "| row | BPB | std | delta | mean Z | normalised BPB | code length? |",
+        "|---|--:|--:|--:|--:|--:|:-:|",
+    ]
+    for row in ablation_table(summary).itertuples():
+        std = "" if math.isnan(row.bpb_std) else f"{row.bpb_std:.4f}"
+        delta = "" if math.isnan(row.delta_bpb) else f"{row.delta_bpb:+.4f}"
+        lines.append(
+            f"| {row.row} | {row.bpb_mean:.4f} | {std} | {delta} | {row.z_mean:,.4g} | "
+            f"{row.bpb_normalized_mean:.4f} | {'yes' if row.is_code_length else 'no'} |"
+        )
+    sizes = f"largest artifact {summary['artifact_bytes_max'].max():,} bytes"
+    late = [f"{row.row} ({row.over_budget})" for row in summary.itertuples() if row.over_budget]
+    lines += [
+        "",
+        f"Mean and sample standard deviation over seeds {', '.join(map(str, seeds))}; {sizes}. "
+        "Z is the total mass that the row's rule gives to the whole vocabulary: where it is not "
+        "1, BPB is not a code length, and the normalised BPB charges log2 Z for it.",
+    ]
+    if late:
+        lines.append(f"\nOver the contest's time limits: {', '.join(late)}.")
+    return "\n".join(lines) + "\n"

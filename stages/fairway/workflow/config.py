@@ -1,0 +1,145 @@
+"""The configuration: checked against a closed schema, defaults filled in, references resolved.
+
+Every fault is one line that names the key, the value found and what was expected. Used by the
+Snakefile only.
+"""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from fairway.stage import StageError
+from fairway.workflow.values import value_faults
+
+Config = dict[str, Any]
+NONE = "none"  # the cache and gate of a row that has none
+
+
+def resolve_config(config: Config, schema_file: Path) -> Config:
+    """Return a copy of `config` with defaults filled in.
+
+    Raises StageError with one line per fault.
+    """
+    schema = yaml.safe_load(Path(schema_file).read_text())
+    resolved = _copy(config)
+    faults = [_describe(error) for error in _errors(resolved, schema)]
+    faults = faults or list(_reference_faults(resolved)) or list(value_faults(resolved))
+    if faults:
+        raise StageError("\n".join(dict.fromkeys(faults)))
+    return resolved
+
+
+def _copy(value: Any) -> Any:
+    """Plain dicts and lists, deep (Snakemake hands over its own mapping type)."""
+    if isinstance(value, dict):
+        return {key: _copy(entry) for key, entry in value.items()}
+    return [_copy(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _errors(config: Config, schema: Config) -> list[jsonschema.ValidationError]:
+    """All faults in order of their place; `default` values of the schema are put into config."""
+    plain = jsonschema.Draft202012Validator
+
+    def properties(validator, properties, instance, schema):
+        if isinstance(instance, dict):
+            for name, entry in properties.items():
+                if "default" in entry:
+                    instance.setdefault(name, _copy(entry["default"]))
+        yield from plain.VALIDATORS["properties"](validator, properties, instance, schema)
+
+    validator = jsonschema.validators.extend(plain, {"properties": properties})(schema)
+    return sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
+
+
+def _dotted(path: Any) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def _describe(error: jsonschema.ValidationError) -> str:
+    """One line for one schema fault."""
+    place = _dotted(error.absolute_path)
+    found = error.instance
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = sorted(str(key) for key in set(found) - set(known))
+        lines = [
+            f"config key `{_dotted([*error.absolute_path, name])}`: unknown; "
+            f"{_nearest(name, known)}"
+            for name in unknown
+        ]
+        return "\n".join(lines)
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in found]
+        return f"config key `{_dotted([*error.absolute_path, missing[0]])}`: missing"
+    if error.validator == "enum" and isinstance(found, str):
+        known = [str(value) for value in error.validator_value]
+        return f"config key `{place}`: {found!r}; {_nearest(found, known)}"
+    if error.validator == "type":
+        kinds = error.validator_value
+        kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)
+        hint = " (YAML 1.1: write 1.0e-3)" if "number" in kinds and _is_number(found) else ""
+        return f"config key `{place}`: {found!r}; expected {kinds}{hint}"
+    return f"config key `{place}`: {error.message}"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return isinstance(value, str)
+
+
+def _reference_faults(config: Config) -> Iterator[str]:
+    """Faults that a schema cannot see: names that rows refer to, twice-named rows and seeds."""
+    for section in ("models", "caches", "gates"):
+        if NONE in config[section]:
+            yield f"config key `{section}.{NONE}`: the name `{NONE}` is reserved"
+    names = [row["name"] for row in config["rows"]]
+    for index, row in enumerate(config["rows"]):
+        place = f"rows.{index} ({row['name']})"
+        if names.index(row["name"]) != index:
+            yield f"config key `{place}`: this row name is used twice"
+        yield from _row_faults(config, place, row)
+    if len(set(config["seeds"])) != len(config["seeds"]):
+        yield f"config key `seeds`: {config['seeds']}; expected each seed once"
+
+
+def _row_faults(config: Config, place: str, row: Config) -> Iterator[str]:
+    for key, section in (("model", "models"), ("cache", "caches"), ("gate", "gates")):
+        known = list(config[section]) + ([NONE] if key != "model" else [])
+        if row[key] not in known:
+            yield (
+                f"config key `{place}.{key}`: {row[key]!r} is not in `{section}`; "
+                f"{_nearest(row[key], known)}"
+            )
+            return
+    if (row["cache"] == NONE) != (row["gate"] == NONE):
+        yield f"config key `{place}`: cache and gate must both be `{NONE}` or neither"
+    elif row["cache"] != NONE:
+        output = config["caches"][row["cache"]]["output"]
+        needed = "orders" if config["gates"][row["gate"]]["kind"] == "empirical_bayes" else "match"
+        if output != needed:
+            yield (
+                f"config key `{place}.cache`: `{row['cache']}` has output `{output}`; "
+                f"the gate `{row['gate']}` needs `{needed}`"
+            )
+        if "claim" in row and not is_decodable(config, row):
+            yield (
+                f"config key `{place}.claim`: {row['claim']}; expected none: cache "
+                f"`{row['cache']}` is hashed, and a hashed row is no code length"
+            )
+
+
+def is_decodable(config: Config, row: Config) -> bool:
+    """Whether a row can be a code, and so is proven: it has no cache, or an exact one."""
+    return row["cache"] == NONE or config["caches"][row["cache"]]["kind"] == "exact"

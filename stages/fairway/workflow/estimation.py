@@ -1,0 +1,221 @@
+"""What a configuration will cost, before anything has run: jobs, hours and disk by rule.
+
+A job takes its rule's `seconds` and its size over `per_second`, both from the configuration's
+`estimates`, where it is said how each was found. Sizes follow from the configuration, by rule:
+fetch_corpus bytes; encode_corpus tokens of training and validation; train_model steps, or what
+max_seconds leaves of them; quantize_model calibration tokens; pack_artifact parameters;
+score_targets targets; count_ngrams targets × orders; mix_scores counts read: targets, or
+targets × orders where the cache gives every order; audit_model windows; audit_cache targets ×
+orders × counts made; prove_row bytes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fairway.model.architecture import ModelSizes
+from fairway.stage import StageError
+from fairway.workflow.config import NONE, is_decodable
+
+COUNTING_THREADS = 2  # of rule count_ngrams
+SCORE_BYTES = 8  # per target: nll and entropy, float32
+COUNT_BYTES = {
+    "match": 9,
+    "orders": 31,
+}  # per target; orders: measured, 10 M tokens of English
+RESUME_COPIES = 4  # of the weights: themselves, momentum, EMA, SWA
+
+
+@dataclass(frozen=True)
+class CorpusSizes:
+    """Tokens of the two sides; source: where the numbers are from."""
+
+    train_tokens: int
+    val_tokens: int
+    source: str
+
+    @property
+    def targets(self) -> int:
+        """Validation tokens that are scored."""
+        return self.val_tokens - 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: its size in its rule's unit, seconds at most, devices, bytes it leaves on disk."""
+
+    rule: str
+    size: float = 0.0
+    cap: float | None = None
+    gpus: int = 0
+    cpus: int = 1
+    disk: int = 0
+
+
+@dataclass
+class RuleCost:
+    """The jobs of one rule together; longest: seconds of the longest; source: of its speed."""
+
+    rule: str
+    source: str
+    jobs: int = 0
+    longest: float = 0.0
+    gpu_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Costs by rule, in the order of the data, and what a training holds while it runs."""
+
+    rules: list[RuleCost]
+    resume_bytes: int
+
+
+def planned_jobs(
+    config: Mapping[str, Any], corpus: CorpusSizes, models: Mapping[str, ModelSizes]
+) -> Iterator[Job]:
+    """Every job of a configuration, in the order of the data.
+
+    config: resolved; models: sizes of the models that its rows use.
+    """
+    yield from _corpus_jobs(config["corpus"], corpus)
+    for _seed in config["seeds"]:
+        for name, sizes in models.items():
+            yield from _model_jobs(config, config["models"][name], sizes, corpus.targets)
+    used = dict.fromkeys(row["cache"] for row in config["rows"])
+    for cache in (config["caches"][name] for name in used if name != NONE):
+        disk = COUNT_BYTES[cache["output"]] * corpus.targets
+        size = corpus.targets * _orders(cache)
+        yield Job("count_ngrams", size, cpus=COUNTING_THREADS, disk=disk)
+        times = 2 + config["audit"]["causality_targets"]  # for the vocabulary, and when changed
+        yield Job("audit_cache", size * times, cpus=COUNTING_THREADS)
+    for row in config["rows"]:
+        cache = config["caches"].get(row["cache"])
+        every_order = cache is not None and cache["output"] == "orders"
+        for _seed in config["seeds"]:
+            yield Job("mix_scores", corpus.targets * (_orders(cache) if every_order else 1))
+    for _row in config["rows"]:
+        yield Job("audit_row")
+    for row in config["rows"]:
+        if is_decodable(config, row):
+            yield Job("prove_row", config["proof"]["bytes"])
+    yield Job("aggregate_seeds")
+
+
+def _orders(cache: Mapping[str, Any]) -> int:
+    return cache["max_order"] - cache["min_order"] + 1
+
+
+def _corpus_jobs(settings: Mapping[str, Any], corpus: CorpusSizes) -> Iterator[Job]:
+    tokens = corpus.train_tokens + corpus.val_tokens
+    given = settings["kind"] == "shards"
+    if given and settings["download"]:
+        yield Job("fetch_corpus", 2 * tokens, disk=2 * tokens)
+    yield Job("train_tokenizer")
+    disk = 2 * corpus.val_tokens + 2 * corpus.targets  # val.bin and val_bytes.npy
+    disk += 0 if given else 2 * corpus.train_tokens
+    yield Job("encode_corpus", tokens, disk=disk)
+
+
+def _model_jobs(
+    config: Mapping[str, Any], model: Mapping[str, Any], sizes: ModelSizes, targets: int
+) -> Iterator[Job]:
+    """Jobs of one model and seed."""
+    training, quantization = model["training"], model["quantization"]
+    yield Job(
+        "train_model",
+        training["steps"],
+        training["max_seconds"],
+        disk=sizes.checkpoint,
+        **_devices(training),
+    )
+    yield Job(
+        "quantize_model",
+        quantization["calibration_tokens"],
+        disk=sizes.quantized,
+        **_devices(quantization),
+    )
+    artifact = min(sizes.quantized, config["limits"]["artifact_bytes"])
+    yield Job("pack_artifact", sizes.parameters, disk=artifact)
+    yield Job("audit_model", _audited_windows(config), **_devices(model["scoring"]))
+    ranks = config["ranks"]
+    for _rank in range(ranks):
+        share = targets / ranks
+        yield Job(
+            "score_targets", share, disk=int(SCORE_BYTES * share), **_devices(model["scoring"])
+        )
+
+
+def _audited_windows(config: Mapping[str, Any]) -> int:
+    """Windows that audit_model runs: one per sampled target; where one is changed, all with it."""
+    windows, audit = config["windows"], config["audit"]
+    holding = 2 * windows["length"] // windows["stride"]
+    return audit["mass_targets"] + audit["causality_targets"] * holding
+
+
+def _devices(section: Mapping[str, Any]) -> dict[str, int]:
+    processes = section.get("world_size", 1)
+    on_gpu = section["device"] == "cuda"
+    return {"gpus": processes if on_gpu else 0, "cpus": section["threads"] * processes}
+
+
+def estimate(
+    config: Mapping[str, Any], corpus: CorpusSizes, models: Mapping[str, ModelSizes]
+) -> Estimate:
+    """Costs of a configuration. Raises StageError if a rule's speed is not declared."""
+    costs: dict[str, RuleCost] = {}
+    speeds = config["estimates"]["rules"]
+    for job in planned_jobs(config, corpus, models):
+        if job.rule not in speeds:
+            raise StageError(f"config key `estimates.rules.{job.rule}`: missing")
+        speed = speeds[job.rule]
+        working = job.size / speed["per_second"] if speed["per_second"] else 0.0
+        seconds = speed["seconds"] + min(working, job.cap or working)
+        cost = costs.setdefault(job.rule, RuleCost(job.rule, speed["source"]))
+        cost.jobs += 1
+        cost.longest = max(cost.longest, seconds)
+        cost.gpu_seconds += job.gpus * seconds
+        cost.cpu_seconds += job.cpus * seconds
+        cost.disk += job.disk
+    largest = max(sizes.checkpoint for sizes in models.values())
+    return Estimate(list(costs.values()), RESUME_COPIES * largest)
+
+
+def as_markdown(found: Estimate, corpus: CorpusSizes) -> str:
+    """The estimate as a table with totals and notes."""
+    lines = [
+        "| rule | jobs | longest | GPU-hours | CPU-hours | disk | speed |",
+        "|---|--:|--:|--:|--:|--:|---|",
+    ]
+    for cost in found.rules:
+        lines.append(
+            f"| {cost.rule} | {cost.jobs} | {duration(cost.longest)} | "
+            f"{cost.gpu_seconds / 3600:.2f} | {cost.cpu_seconds / 3600:.2f} | "
+            f"{megabytes(cost.disk)} | {cost.source} |"
+        )
+    gpu_hours = sum(cost.gpu_seconds for cost in found.rules) / 3600
+    cpu_hours = sum(cost.cpu_seconds for cost in found.rules) / 3600
+    disk = sum(cost.disk for cost in found.rules)
+    lines.append(
+        f"| **total** | {sum(cost.jobs for cost in found.rules)} | | {gpu_hours:.2f} | "
+        f"{cpu_hours:.2f} | {megabytes(disk)} | |"
+    )
+    lines += [
+        "",
+        f"{corpus.train_tokens:,} training and {corpus.val_tokens:,} validation tokens "
+        f"({corpus.source}). Beside the files above, each training holds up to "
+        f"{megabytes(found.resume_bytes)} to resume from while it runs.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, or minutes from two minutes on."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def megabytes(size: int) -> str:
+    """Bytes as MB, or GB from 10 GB on; powers of ten."""
+    return f"{size / 1e6:,.1f} MB" if size < 1e10 else f"{size / 1e9:,.1f} GB"

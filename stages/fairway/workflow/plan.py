@@ -1,0 +1,122 @@
+"""What the configuration asks for: which models, caches and rows, where their files lie, and
+what their jobs need. Used by the Snakefile only, so that it holds wiring and nothing else.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from fairway.corpus.documents import expand_paths
+from fairway.corpus.downloads import download_key
+from fairway.stage import StageError
+from fairway.workflow.config import NONE, is_decodable, resolve_config
+from fairway.workflow.specs import SpecWriter, corpus_settings
+
+
+class Plan:
+    """The jobs of one configuration.
+
+    config: as read from YAML; root: the checkout. Raises StageError, a line per fault.
+    """
+
+    def __init__(self, config: dict[str, Any], root: Path) -> None:
+        self.root = Path(root)
+        self.config = resolve_config(config, self.root / "config" / "schema.yaml")
+        self.specs = SpecWriter(self.config, Path("results/specs"))
+        self.seeds, self.ranks = self.config["seeds"], range(self.config["ranks"])
+        self.rows = {row["name"]: row for row in self.config["rows"]}
+        self.decodable = [n for n, row in self.rows.items() if is_decodable(self.config, row)]
+        self.models = list(dict.fromkeys(row["model"] for row in self.rows.values()))
+        caches = dict.fromkeys(row["cache"] for row in self.rows.values())
+        self.caches = [cache for cache in caches if cache != NONE]
+        self.given_shards = self.config["corpus"]["kind"] == "shards"
+        self.downloads = self.given_shards and self.config["corpus"]["download"] is not None
+        self.receipt = f"results/corpus/download.{download_key(self.config['corpus'])}.json"
+
+    def documents(self) -> tuple[list[str], list[str]]:
+        """Files that the corpus is made from, and a line for each pattern that names none.
+
+        Such a pattern stays in the list as it is, so that jobs that need it stop, and only they.
+        What is to be downloaded is represented by its receipt.
+        """
+        if self.downloads:
+            return [self.receipt], []
+        corpus = corpus_settings(self.config["corpus"])
+        files, absent = [], []
+        for key in ("paths", "train_shards", "val_shards", "val_documents", "tokenizer"):
+            named = corpus.get(key) or []
+            for pattern in [named] if isinstance(named, str) else named:
+                try:
+                    files += [str(path) for path in expand_paths(f"corpus.{key}", [pattern])]
+                except StageError as error:
+                    files.append(pattern)
+                    absent.append(str(error))
+        return files, absent
+
+    def spec(self, stage: str, wildcard: str | None = None) -> Any:
+        """Spec path of a stage, or a function of wildcards giving the one for `wildcard`.
+
+        All specs are written now: Snakemake lists a folder once and does not see what comes later.
+        """
+        if wildcard is None:
+            return self.specs.path(stage)
+        for key in {"model": self.models, "cache": self.caches, "row": self.rows}[wildcard]:
+            self.specs.path(stage, key)
+        return lambda wildcards: self.specs.path(stage, getattr(wildcards, wildcard))
+
+    def command(self, stage: str, flags: str, printed: bool = False) -> str:
+        """Shell text of a rule: the stage with its spec, and all it prints into the log.
+
+        printed: what the stage writes to its standard output is for the terminal instead.
+        """
+        script = os.path.relpath(self.root / "stages" / f"{stage}.py")
+        log = "2> {log}" if printed else "> {log} 2>&1"
+        return f"python {script} --spec {{input.spec}} {flags} {log}"
+
+    def scores(self, row: str, seeds: list[int]) -> list[str]:
+        """Score shards of a row's model: seed by seed, rank by rank."""
+        folder = f"results/models/{self.rows[row]['model']}"
+        return [f"{folder}/seed{s}/scores/rank{rank}.npz" for s in seeds for rank in self.ranks]
+
+    def counts(self, row: str) -> list[str]:
+        """Count shards of a row's cache, rank by rank; none for the neural row."""
+        cache = self.rows[row]["cache"]
+        return [f"results/counts/{cache}/rank{r}.npz" for r in self.ranks if cache != NONE]
+
+    def cache_audit(self, row: str) -> list[str]:
+        """Evidence about a row's cache; none for the neural row."""
+        cache = self.rows[row]["cache"]
+        return [f"results/counts/{cache}/audit.npz"] if cache != NONE else []
+
+    def model_files(self, row: str, name: str, seeds: list[int]) -> list[str]:
+        """One file of a row's model, seed by seed."""
+        folder = f"results/models/{self.rows[row]['model']}"
+        return [f"{folder}/seed{seed}/{name}" for seed in seeds]
+
+    def threads(self, section: str) -> Any:
+        """Function of wildcards: CPU threads of a model's job, over all its processes."""
+
+        def threads(wildcards: Any) -> int:
+            settings = self.config["models"][wildcards.model][section]
+            return settings["threads"] * settings.get("world_size", 1)
+
+        return threads
+
+    def gpus(self, section: str) -> Any:
+        """Function of wildcards: GPUs of a model's job, one per process, 0 on the CPU."""
+
+        def gpus(wildcards: Any) -> int:
+            settings = self.config["models"][wildcards.model][section]
+            return settings.get("world_size", 1) if settings["device"] == "cuda" else 0
+
+        return gpus
+
+
+def missing_files(result: str, made_from: list[str]) -> list[str]:
+    """Files that `result` was made from and that are gone while `result` itself is there.
+
+    Snakemake does not rebuild these, nor say so.
+    """
+    if not Path(result).is_file():
+        return []
+    return [path for path in dict.fromkeys(made_from) if not Path(path).exists()]

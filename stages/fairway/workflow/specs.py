@@ -1,0 +1,201 @@
+"""Spec files: what each kind of job depends on beside its inputs, as small JSON files.
+
+A spec holds the settings of one stage and the hash of the code that the stage imports. It is
+rewritten only when its content changed, and is the first input of the rule, so Snakemake reruns
+exactly what a changed setting or function touches, with or without its own records. Used by the
+Snakefile only; stages read specs through `fairway.stage.read_spec`.
+"""
+
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fairway.closure import STAGES, code_sha256
+from fairway.corpus.downloads import downloaded_corpus
+from fairway.corpus.windows import require_windows
+from fairway.stage import StageError, atomic_output, read_json
+from fairway.workflow.config import NONE, is_decodable
+
+Config = dict[str, Any]
+SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that all do
+    "docstrings": {"packages", "val_fraction"},
+    "text": {"paths", "document_separator", "val_fraction"},
+    "shards": {"train_shards", "val_shards", "val_documents", "download"},
+}
+MODEL_STAGES = ("train_model", "quantize_model", "pack_artifact", "score_targets", "audit_model")
+AUDITED_KEYS = ("mass_targets", "causality_targets", "seed")  # say which targets are looked at
+
+
+def corpus_settings(corpus: Config) -> Config:
+    """The corpus section without keys of other kinds, and with the packages' versions.
+
+    With `download`, the files that it brings, and which dataset they are from.
+    """
+    foreign = set.union(*SOURCE_KEYS.values()) - SOURCE_KEYS[corpus["kind"]]
+    settings = {key: value for key, value in corpus.items() if key not in foreign}
+    if corpus["kind"] == "docstrings":
+        settings["versions"] = {name: _installed_version(name) for name in corpus["packages"]}
+    if settings.get("download"):
+        source = {key: settings["download"][key] for key in ("repository", "revision")}
+        settings |= downloaded_corpus(corpus) | {"download": source}
+    return settings
+
+
+def _installed_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        raise StageError(f"corpus.packages: {package!r} is not an installed package") from None
+
+
+def _as_text(value: Config) -> str:
+    """JSON with sorted keys, so that their order in the config does not count."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _written(path: Path, text: str) -> str:
+    """The path of a file with this text, which is written if it had another."""
+    if not path.is_file() or path.read_text() != text:
+        with atomic_output(path) as temporary:
+            temporary.write_text(text)
+    return str(path)
+
+
+class SpecWriter:
+    """Writes specs under `folder` and knows their hashes. config: a resolved one."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config, self.folder = config, Path(folder)
+        self.windows = {"windows": config["windows"], "ranks": config["ranks"]}
+        self.audited = {key: config["audit"][key] for key in AUDITED_KEYS}
+        self.rows = {row["name"]: row for row in config["rows"]}
+
+    def path(self, stage: str, key: str | None = None) -> str:
+        """Path of the spec of `stage` (for one model, cache or row), written if it changed."""
+        path = self.folder / stage / f"{key}.json" if key else self.folder / f"{stage}.json"
+        return _written(path, self.text(stage, key))
+
+    def text(self, stage: str, key: str | None = None) -> str:
+        """Content of a spec."""
+        settings = getattr(self, stage)(key) if key else getattr(self, stage)()
+        return _as_text({"code": code_sha256(STAGES / f"{stage}.py"), "settings": settings})
+
+    def sha256(self, stage: str, key: str | None = None) -> str:
+        """Hash of the spec file, as stages record it in their outputs."""
+        return hashlib.sha256(self.text(stage, key).encode()).hexdigest()
+
+    def windows_path(self) -> str:
+        """Path of a file with windows and ranks, which encode_corpus tries on the text it makes.
+
+        They are no part of its spec: its outputs do not depend on them, and all models on its.
+        """
+        return _written(self.folder / "windows.json", _as_text({"settings": self.windows}))
+
+    def check_text(self, manifest: Path) -> None:
+        """Raise StageError unless windows and ranks fit the text that a manifest describes.
+
+        One that is not there or is to be made anew says nothing: encode_corpus checks then.
+        """
+        try:
+            found = read_json(manifest)
+            spec, targets = found["spec"], found["val"]["targets"]
+        except (StageError, KeyError, TypeError):
+            return  # a damaged one is refused by the jobs that need it
+        if spec != self.sha256("encode_corpus"):
+            return
+        try:
+            require_windows(targets, self.windows)
+        except StageError as error:
+            raise StageError(
+                f"{error} ({manifest}; if the text has changed, delete it and run again)"
+            ) from None
+
+    # The settings of each stage, by the stage's name.
+
+    def estimate(self) -> Config:
+        return self.config
+
+    def fetch_corpus(self) -> Config:
+        corpus = self.config["corpus"]
+        return {key: corpus[key] for key in ("vocabulary", "download")}
+
+    def train_tokenizer(self) -> Config:
+        return corpus_settings(self.config["corpus"])
+
+    def encode_corpus(self) -> Config:
+        return corpus_settings(self.config["corpus"])
+
+    def train_model(self, model: str) -> Config:
+        sections = self.config["models"][model]
+        return {
+            "architecture": sections["architecture"],
+            "training": sections["training"],
+            "vocabulary": self.config["corpus"]["vocabulary"],
+        }
+
+    def quantize_model(self, model: str) -> Config:
+        return self.config["models"][model]["quantization"]
+
+    def pack_artifact(self, model: str) -> Config:
+        limit = {"artifact_bytes": self.config["limits"]["artifact_bytes"]}
+        return self.config["models"][model]["packing"] | limit
+
+    def score_targets(self, model: str) -> Config:
+        return self.config["models"][model]["scoring"] | self.windows
+
+    def count_ngrams(self, cache: str) -> Config:
+        return self.config["caches"][cache] | self.windows
+
+    def audit_model(self, model: str) -> Config:
+        return self.score_targets(model) | {"audit": self.audited}
+
+    def audit_cache(self, cache: str) -> Config:
+        settings = {"cache_settings": self.config["caches"][cache], "audit": self.audited}
+        return self.windows | settings
+
+    def mix_scores(self, row: str) -> Config:
+        return self._row(row) | {"audit": self.audited}
+
+    def _row(self, row: str) -> Config:
+        entry = self.rows[row]
+        return self.windows | {
+            "row": row,
+            "model": entry["model"],
+            "cache": entry["cache"],
+            "cache_settings": self.config["caches"].get(entry["cache"]),
+            "gate": self.config["gates"].get(entry["gate"]),
+        }
+
+    def audit_row(self, row: str) -> Config:
+        claim = {"claim": self.rows[row].get("claim")}
+        return self._row(row) | claim | {"audit": self.config["audit"]}
+
+    def prove_row(self, row: str) -> Config:
+        return self._row(row) | {"proof": self.config["proof"]}
+
+    def sweep_buckets(self) -> Config:
+        row = self.config["sweep"]["row"]
+        if row not in self.rows or self._row(row)["cache_settings"] is None:
+            raise StageError(f"config key `sweep.row`: {row!r}; expected a row with a cache")
+        return self._row(row) | {"sweep": self.config["sweep"]}
+
+    def aggregate_seeds(self) -> Config:
+        """The rows in order and, for each, the spec hashes that its outputs must carry."""
+        return {
+            "seeds": self.config["seeds"],
+            "ranks": self.config["ranks"],
+            "limits": self.config["limits"],
+            "rows": [self._expected(row) for row in self.config["rows"]],
+        }
+
+    def _expected(self, row: Config) -> Config:
+        model, cache = row["model"], row["cache"]
+        specs = {stage: self.sha256(stage, row["name"]) for stage in ("mix_scores", "audit_row")}
+        specs |= {stage: self.sha256(stage, model) for stage in MODEL_STAGES}
+        if is_decodable(self.config, row):
+            specs["prove_row"] = self.sha256("prove_row", row["name"])
+        for stage in ("count_ngrams", "audit_cache"):
+            specs[stage] = None if cache == NONE else self.sha256(stage, cache)
+        return {key: row[key] for key in ("name", "model", "cache", "gate")} | {"specs": specs}

@@ -1,0 +1,81 @@
+"""Small rows with a tokenizer, for tests of the codec: a random model, a text, cache and gate."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fairway.artifact.container import compressor, encode
+from fairway.artifact.storage import FLOAT32, StoredModel
+from fairway.codec.file import Codec
+from fairway.corpus.exact_text import ExactText
+from fairway.corpus.tokenizer import encode_documents
+from fairway.model.network import Model
+from support.corpus_samples import VOCABULARY, sample_model, sample_texts, tokenizer_of
+from support.tiny_models import CONTEXT, tiny_model
+
+WINDOWS = {"length": CONTEXT, "stride": 8}
+ARTIFACT_SHA256 = "ab" * 32
+EXACT = {
+    "kind": "exact",
+    "max_order": 5,
+    "min_order": 2,
+    "buckets": None,
+    "min_count": 1,
+    "prefill": True,
+    "update": "segment",
+    "cross_documents": True,
+    "output": "match",
+}
+ORDERS = EXACT | {"output": "orders", "update": "token"}
+ADAPTIVE = {"kind": "order_adaptive", "threshold_low_order": 4.5, "threshold_high_order": 2.5}
+
+
+def row(
+    name: str, gate: dict[str, Any] | None = None, cache: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Settings of a row as mix_scores has them."""
+    settings = {"row": name, "model": "tiny", "cache": "c", "cache_settings": cache, "gate": gate}
+    return settings | {"windows": WINDOWS, "ranks": 2}
+
+
+ROWS = {
+    "neural": row("neural"),
+    "segment": row("segment", ADAPTIVE, EXACT),
+    "token": row("token", ADAPTIVE, EXACT | {"update": "token", "cross_documents": False}),
+    "bayes": row("bayes", {"kind": "empirical_bayes"}, ORDERS),
+}
+
+
+def codec_model(seed: int = 0) -> Model:
+    """A random model with the vocabulary of the sample tokenizer."""
+    return tiny_model(seed, vocabulary=VOCABULARY)
+
+
+def codec_of(settings: dict[str, Any], seed: int = 0) -> Codec:
+    """A codec of that model."""
+    text = ExactText(tokenizer_of("lossless"))
+    return Codec(codec_model(seed), text, settings, ARTIFACT_SHA256)
+
+
+def repetitive_tokens(count: int) -> np.ndarray:
+    """uint16 (count,): documents with repeats, so that caches find long matches."""
+    texts = [text[:90] for text in sample_texts(6)] * 3
+    documents = encode_documents(tokenizer_of("lossless"), texts)
+    return np.concatenate(documents)[:count]
+
+
+def write_artifact(path: Path, tokenizer_sha256: str, seed: int = 0) -> Path:
+    """The model as an artifact, every tensor in float32."""
+    model = codec_model(seed)
+    tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    kinds = dict.fromkeys(tensors, FLOAT32)
+    stored = StoredModel(model.config.to_dict(), tokenizer_sha256, kinds, tensors)
+    path.write_bytes(encode(stored, "zstd", compressor("zstd")))
+    return path
+
+
+def write_tokenizer(path: Path) -> Path:
+    """The sample tokenizer's model file."""
+    path.write_bytes(sample_model())
+    return path

@@ -1,0 +1,260 @@
+"""Documents: docstrings of packages, text files, and the split."""
+
+import json
+import lzma
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from fairway.corpus.docstrings import package_docstrings, source_docstrings, source_files
+from fairway.corpus.documents import expand_paths, load_split, read_documents, split
+from fairway.stage import StageError
+
+SOURCE = '''
+"""Module."""
+raise SystemExit("the source must not be run")
+
+class A:
+    """Class
+
+        indented
+    End.
+    """
+    if True:
+        async def f(self):
+            r"""Function \\d."""
+            def inner(): "Inner."
+try:
+    pass
+except ValueError:
+    def handler():
+        """In a handler."""
+match 1:
+    case 1:
+        def matched():
+            """In a case."""
+def other():
+    1
+    """not a docstring"""
+'''
+
+ATTACHED = '''
+add_docstr(torch.abs, """abs(x)
+""" + r"""
+Absolute \\value. {input}
+""".format(**common))
+_C._add_docstr(f, "Second.")
+add_docstr_all("name", """Third.""")
+add_newdoc("numpy._core", "flatiter", """Fourth.""")
+add_newdoc("numpy._core", "flatiter", ("base", """Fifth."""))
+add_newdoc("numpy._core", "flatiter", [("a", "Sixth."), ("b", "Seventh.")])
+add_newdoc_for_scalar_type("half", [], doc="Eighth.")
+add_docstr(f, computed())
+add_docstr(f, f"no {x}")
+other("not this")
+def function():
+    """A docstring too."""
+'''
+
+
+def test_docstrings_of_statements_at_any_depth() -> None:
+    assert list(source_docstrings(SOURCE.encode())) == [
+        "Module.",
+        "Class\n\n    indented\nEnd.",
+        "Function \\d.",
+        "Inner.",
+        "In a handler.",
+        "In a case.",
+    ]
+
+
+def test_texts_attached_by_calls() -> None:
+    assert sorted(source_docstrings(ATTACHED.encode())) == sorted(
+        [
+            "abs(x)\n\nAbsolute \\value. {input}",
+            *("Second.", "Third.", "Fourth.", "Fifth.", "Sixth.", "Seventh.", "Eighth."),
+            "A docstring too.",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "source", [b"def f(:", b"{{ template }}\0", b'"""\\ud800"""', b'"""  """', b"\xff\xfe", b""]
+)
+def test_unusable_sources_give_nothing(source: bytes) -> None:
+    assert list(source_docstrings(source)) == []
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package `fairway_sample` that must not be imported."""
+    root = tmp_path / "fairway_sample"
+    for name in ("b.py", "a/__init__.py", "__init__.py", "tests/test_a.py"):
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f'"""File {name}."""\nraise SystemExit\ndef f():\n    """Same."""\n')
+    (root / "notes.txt").write_text("no source")
+    monkeypatch.syspath_prepend(tmp_path)
+    return root
+
+
+def test_package_is_read_and_not_imported(package: Path) -> None:
+    texts = package_docstrings(["fairway_sample"])
+    assert texts == ["File __init__.py.", "Same.", "File a/__init__.py.", "File b.py."]
+    assert "fairway_sample" not in sys.modules
+
+
+def test_order_of_files_is_that_of_their_names(package: Path) -> None:
+    files = [file.relative_to(package).as_posix() for file in source_files("fairway_sample")]
+    assert files == ["__init__.py", "a/__init__.py", "b.py"]
+
+
+def test_package_that_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fairway_single.py").write_text('"""One file."""\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert package_docstrings(["fairway_single"]) == ["One file."]
+
+
+@pytest.mark.parametrize("name", ["no_such_package", "no.such.package", "../numpy", "", "sys"])
+def test_package_without_source_is_an_error(name: str) -> None:
+    with pytest.raises(StageError, match=r"corpus\.packages: .* is not installed"):
+        source_files(name)
+
+
+def test_numpy_has_both_kinds_of_documentation() -> None:
+    texts = package_docstrings(["numpy"])
+    assert len(texts) == len(set(texts)) > 1500
+    assert any(text.startswith("Flat iterator object to iterate over arrays.") for text in texts)
+    assert any("Return the least-squares solution to a linear" in text for text in texts)
+
+
+def write(path: Path, content: bytes) -> Path:
+    if path.suffix == ".xz":
+        content = lzma.compress(content)
+    if path.suffix == ".zst":
+        content = zstandard.compress(content)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["", ".xz", ".zst"])
+def test_text_file_is_one_document(tmp_path: Path, ending: str) -> None:
+    content = "  One\r\n\r\ndocument… \n"
+    path = write(tmp_path / f"a.b.txt{ending}", content.encode())
+    assert list(read_documents(path)) == [content]
+
+
+def test_separator_divides_a_text_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", b"First:\nwords\n\nSecond:\n words\n")
+    assert list(read_documents(path, "\n\n")) == ["First:\nwords", "Second:\n words\n"]
+
+
+@pytest.mark.parametrize("ending", ["", ".xz", ".zst"])
+def test_jsonl_has_a_document_per_line(tmp_path: Path, ending: str) -> None:
+    texts = ["a\n\nb", " é\u2028… ", "c"]
+    lines = "\n\n".join(json.dumps({"id": 1, "text": t}, ensure_ascii=False) for t in texts)
+    path = write(tmp_path / f"a.jsonl{ending}", lines.encode())
+    assert list(read_documents(path, "\n\n")) == texts
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b'{"text": "cut', b'{"id": 1}', b'{"text": 3}', b"[]", b'"text"', b'{"text": null}'),
+        *(b'{"text": "\\ud800"}', b'{"text": "\xff"}'),
+    ],
+)
+def test_unreadable_line_is_named(tmp_path: Path, line: bytes) -> None:
+    path = write(tmp_path / "a.jsonl", b'{"text": "good"}\n\n' + line + b"\n")
+    with pytest.raises(StageError, match=r'a\.jsonl: line 3: expected a JSON object .* "text"'):
+        list(read_documents(path))
+
+
+@pytest.mark.parametrize("name", ["a.txt.xz", "a.txt.zst", "a.jsonl.xz", "a.jsonl.zst"])
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_damaged_compression_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    content = write(tmp_path / name, b'{"text": "x"}\n' * 99).read_bytes()
+    (tmp_path / name).write_bytes(content[:-9] if damage == "cut" else b'{"text": "x"}\n')
+    with pytest.raises(StageError, match=rf"{name}: damaged"):
+        list(read_documents(tmp_path / name))
+
+
+def test_text_must_be_utf8(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", b"caf\xe9 au lait")
+    with pytest.raises(StageError, match=r"a\.txt: not UTF-8 at byte 3"):
+        list(read_documents(path))
+
+
+def test_kind_of_file_must_be_known(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"a\.csv\.xz: not \.txt or \.jsonl"):
+        list(read_documents(write(tmp_path / "a.csv.xz", b"")))
+
+
+def test_paths_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.txt", "a.txt", "[c].txt", "sub/d.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path / "sub")
+    for base in (str(tmp_path), ".."):
+        patterns = [f"{base}/b.txt", f"{base}/[[]c].txt", f"{base}/[c].txt", f"{base}/*.txt"]
+        found = expand_paths("corpus.paths", patterns)
+        assert [file.name for file in found] == ["b.txt", "[c].txt", "a.txt"]
+    assert [file.name for file in expand_paths("k", [f"{tmp_path}/**/d.txt"])] == ["d.txt"]
+    for pattern in ("*.jsonl", "nothing.txt", str(tmp_path)):
+        with pytest.raises(StageError, match=r"corpus\.paths: .*: no such file"):
+            expand_paths("corpus.paths", [pattern])
+
+
+TEXTS = [f"document {index}" for index in range(1000)]
+
+
+def test_split_depends_on_the_texts_alone() -> None:
+    train, val = split(TEXTS, 0.1)
+    assert sorted(train + val) == sorted(TEXTS)
+    assert 60 < len(val) < 140
+    assert split(TEXTS[::-1], 0.1) == (train, val)
+
+
+def test_split_moves_no_document_when_others_come() -> None:
+    _, small = split(TEXTS[:500], 0.1)
+    _, large = split(TEXTS, 0.1)
+    assert small == [text for text in large if text in TEXTS[:500]]
+
+
+def test_larger_fraction_keeps_what_was_held_out() -> None:
+    (_, small), (_, large) = split(TEXTS, 0.05), split(TEXTS, 0.1)
+    assert large[: len(small)] == small
+
+
+def test_equal_texts_stay_together() -> None:
+    train, val = split(TEXTS * 2, 0.1)
+    assert not set(train) & set(val)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_empty_side_is_an_error(fraction: float) -> None:
+    with pytest.raises(StageError, match=rf"corpus.val_fraction: {fraction} of 1000 documents"):
+        split(TEXTS, fraction)
+
+
+def text_settings(path: Path, **others: Any) -> dict[str, Any]:
+    return {"kind": "text", "paths": [str(path)], "val_fraction": 0.5, **others}
+
+
+def test_blank_documents_do_not_count(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.txt", b"one\n\n\n\n  \n\n" + b"\n\n".join(b"%d" % i for i in range(9))
+    )
+    settings = text_settings(path, document_separator="\n\n", minimum_documents=10)
+    train, val = load_split(settings)
+    assert sorted(train + val) == sorted(["one", *map(str, range(9))])
+    with pytest.raises(StageError, match="corpus: 10 documents; expected at least 11"):
+        load_split({**settings, "minimum_documents": 11})
+
+
+def test_missing_key_is_named() -> None:
+    with pytest.raises(StageError, match=r"corpus\.paths: missing; corpus\.kind text needs it"):
+        load_split({"kind": "text", "minimum_documents": 1, "val_fraction": 0.5})

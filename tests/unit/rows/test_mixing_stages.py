@@ -1,0 +1,205 @@
+"""Mixing and the audits from files to files: ranks, claims and one-line errors."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import audit_cache
+import audit_model
+import audit_row
+import mix_scores
+from fairway.corpus.manifest import Manifest, TokenizerFile, TrainText, ValText
+from fairway.corpus.shards import write_shard
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.caches import CacheSettings, count_ranks
+from fairway.rows.sums import Sums
+from fairway.scoring.forward import score_windows
+from fairway.scoring.scores import Scores
+from fairway.stage import StageError, read_json, sha256_of
+from support.corpus_samples import VOCABULARY
+from support.tiny_rows import codec_model, repetitive_tokens, write_artifact
+
+TARGETS = 400
+WINDOWS = {"length": 24, "stride": 8}
+PLAN = WindowPlan(TARGETS, **WINDOWS)
+DEFAULTS = {"min_order": 2, "min_count": 2, "prefill": True, "cross_documents": True}
+CACHES = {
+    "hashed": {"kind": "hashed", "max_order": 5, "buckets": 64, "output": "match"},
+    "exact": {"kind": "exact", "max_order": 5, "output": "match", "update": "segment"},
+    "orders": {"kind": "exact", "max_order": 5, "output": "orders", "update": "token"},
+}
+ROWS = {
+    "neural": (None, None),
+    "hashed": ("hashed", {"kind": "entropy", "threshold": 4.0}),
+    "exact": ("exact", {"kind": "fixed", "alpha": 0.4}),
+    "bayes": ("orders", {"kind": "empirical_bayes"}),
+}
+SCORING = {"device": "cpu", "threads": 1, "batch_windows": 16, "precision": "float32"}
+AUDIT = {"mass_targets": 20, "causality_targets": 2, "null_tokens": 2000, "seed": 1}
+
+
+class Workplace:
+    """A folder with a corpus, one seed's scores and artifact, and counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        tokens = repetitive_tokens(TARGETS + 1)
+        size = np.full(TARGETS, 2, dtype=np.uint16)
+        np.save(folder / "val_bytes.npy", size)
+        write_shard(folder / "val.bin", tokens)
+        total = int(size.sum())
+        val = ValText(
+            1, TARGETS + 1, TARGETS, total, total, total, "original", "val.bin",
+            sha256_of(folder / "val.bin"),
+        )  # fmt: skip
+        Manifest(
+            "0" * 64, "text", VOCABULARY, TokenizerFile("tokenizer.model", "1" * 64),
+            TrainText(0, 0, ()), val, folder,
+        ).save(folder / "manifest.json")  # fmt: skip
+        self.artifact = write_artifact(folder / "artifact.bin", "1" * 64)
+        self.tokens = tokens
+        self.scores = score_windows(codec_model(), tokens, PLAN, range(len(PLAN)), 16)
+
+    def shards(self, cache: str | None, ranks: int) -> tuple[list[str], list[str]]:
+        """Write score and count shards; their paths."""
+        artifact = sha256_of(self.artifact)
+        scores, counts = [], []
+        for rank in range(ranks):
+            first, last = PLAN.rank_targets(rank, ranks)
+            part = slice(first - 1, last)
+            nll, entropy = (array[part] for array in self.scores)
+            scores.append(self.folder / f"scores{ranks}_{rank}.npz")
+            Scores(first, nll, entropy, artifact, "scores").save(scores[-1])
+        if cache:
+            settings = CacheSettings.from_settings(DEFAULTS | CACHES[cache])
+            for rank, found in enumerate(count_ranks(self.tokens, PLAN, ranks, settings)):
+                counts.append(self.folder / f"{cache}{ranks}_{rank}.npz")
+                replace(found, spec="counts").save(counts[-1])
+        return list(map(str, scores)), list(map(str, counts))
+
+    def run(self, stage, row: str, ranks: int, flags: list[str], **settings) -> None:
+        """Run a stage's main in this process."""
+        cache, gate = ROWS[row]
+        cache_settings = DEFAULTS | CACHES[cache] if cache else None
+        values = {"row": row, "gate": gate, "cache_settings": cache_settings, "ranks": ranks}
+        spec = self.folder / f"{stage.__name__}.spec.json"
+        settings = {**values, "windows": WINDOWS, "audit": AUDIT, **settings}
+        spec.write_text(json.dumps({"code": "test", "settings": settings}))
+        common = ["--spec", str(spec), "--manifest", str(self.folder / "manifest.json")]
+        if stage is not audit_row:
+            common += ["--val", str(self.folder / "val.bin")]
+        sys.argv = [stage.__name__, *common, *flags]
+        stage.main()
+
+    def audited(self, row: str, ranks: int, counts: list[str]) -> tuple[str, list[str]]:
+        """Audit the row's model and cache; their evidence, a list without one if it has none."""
+        model, cache = str(self.folder / "model.npz"), str(self.folder / "cache.npz")
+        flags = ["--artifact", str(self.artifact), "--evidence", model]
+        self.run(audit_model, row, ranks, flags, **SCORING)
+        if not counts:
+            return model, []
+        self.run(audit_cache, row, ranks, ["--counts", *counts, "--evidence", cache])
+        return model, [cache]
+
+    def mixing_flags(self, row: str, ranks: int) -> list[str]:
+        """The flags that name what a row is mixed from and to."""
+        scores, counts = self.shards(ROWS[row][0], ranks)
+        model, cache = self.audited(row, ranks, counts)
+        flags = ["--scores", *scores, "--counts", *counts, "--seed", "7"]
+        flags += ["--val-bytes", str(self.folder / "val_bytes.npy")]
+        flags += ["--model-audit", model, "--cache-audit", *cache]
+        flags += ["--evidence", str(self.folder / "row.npz")]
+        return [*flags, "--sums", str(self.folder / "sums.json")]
+
+    def mix(self, row: str, ranks: int) -> Sums:
+        """Mix a row; its sums."""
+        self.run(mix_scores, row, ranks, self.mixing_flags(row, ranks))
+        return Sums.load(self.folder / "sums.json")
+
+    def audit(self, row: str, claim: str | None = None, mixed: bool = False) -> dict:
+        """Mix (unless that was done) and audit a row with three ranks."""
+        if not mixed:
+            self.mix(row, 3)
+        output = self.folder / "audit.json"
+        cache = [str(self.folder / "cache.npz")] if ROWS[row][0] else []
+        flags = ["--models", str(self.folder / "model.npz"), "--cache", *cache]
+        flags += ["--sums", str(self.folder / "sums.json")]
+        flags += ["--evidence", str(self.folder / "row.npz"), "--audit", str(output)]
+        self.run(audit_row, row, 3, flags, claim=claim)
+        return read_json(output)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch) -> Workplace:
+    monkeypatch.setattr(sys, "argv", sys.argv)  # put back afterwards
+    return Workplace(tmp_path)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_score_does_not_depend_on_the_number_of_ranks(workplace, row):
+    one, three = (workplace.mix(row, ranks) for ranks in (1, 3))
+    assert three.nats == pytest.approx(one.nats, rel=1e-14)
+    assert [part.rank for part in three.sums] == [0, 1, 2]
+    assert (three.targets, three.bytes, three.seed) == (TARGETS, 2 * TARGETS, 7)
+    assert three.counts_spec == (None if row == "neural" else "counts")
+
+
+@pytest.mark.parametrize("row", ["neural", "exact", "bayes"])
+def test_rows_over_exact_counts_are_code_lengths(workplace, row):
+    found = workplace.audit(row, claim="code_length")
+    assert found["is_code_length"]
+    assert found["seeds"]["7"]["bpb"] == pytest.approx(workplace.mix(row, 3).bits_per_byte)
+    assert found["checks"]["normalised"]["targets_sampled"] == AUDIT["mass_targets"]
+
+
+def test_a_hashed_row_is_reported_but_must_not_claim(workplace):
+    found = workplace.audit("hashed")
+    assert not found["is_code_length"]
+    assert found["checks"]["normalised"]["mean_z"] > 1.5
+    assert not found["checks"]["null_stream"]["ok"]
+    with pytest.raises(StageError, match="row hashed: claims code_length but fails `normalised`"):
+        workplace.audit("hashed", claim="code_length")
+
+
+def test_shards_that_do_not_fit_are_refused(workplace):
+    flags = workplace.mixing_flags("exact", 3)
+    scores, counts = workplace.shards("exact", 3)
+    rest = flags[flags.index("--seed") :]
+    for given, message in (
+        (["--scores", *scores[:2], "--counts", *counts], "--scores: 2 files; row exact takes 3"),
+        (["--scores", *scores], "--counts: 0 files; row exact takes 3"),
+        (["--scores", *scores[::-1], "--counts", *counts], "expected to go on from target 1"),
+        (["--scores", *scores, "--counts", *counts[::-1]], "expected the same targets"),
+    ):
+        with pytest.raises(StageError, match=message):
+            workplace.run(mix_scores, "exact", 3, [*given, *rest])
+    assert not (workplace.folder / "sums.json").exists()
+
+
+def test_evidence_of_another_model_is_refused(workplace):
+    flags = workplace.mixing_flags("neural", 3)
+    write_artifact(workplace.artifact, "1" * 64, seed=5)
+    workplace.audited("neural", 3, [])
+    with pytest.raises(StageError, match=r"model's evidence: of artifact .*the scores are of"):
+        workplace.run(mix_scores, "neural", 3, flags)
+    assert not (workplace.folder / "sums.json").exists()
+
+
+def test_evidence_that_was_made_anew_since_the_mixing_is_refused(workplace):
+    workplace.mix("exact", 3)
+    workplace.run(audit_model, "exact", 3, [
+        "--artifact", str(workplace.artifact), "--evidence", str(workplace.folder / "model.npz"),
+    ], **SCORING | {"batch_windows": 8})  # fmt: skip
+    with pytest.raises(StageError, match="evidence of seed 7: audit of the model"):
+        workplace.audit("exact", mixed=True)
+
+
+def test_scores_that_are_not_the_models_fail_the_audit(workplace):
+    nll, entropy = workplace.scores
+    workplace.scores = nll * np.float32(0.5), entropy
+    with pytest.raises(StageError, match="row neural: claims code_length but fails `score_before"):
+        workplace.audit("neural", claim="code_length")

@@ -1,0 +1,184 @@
+"""Tables from sums: one division, n − 1, deltas in config order, stale files refused."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from fairway.rows.sums import RankSum, Sums
+from fairway.stage import StageError
+from fairway.tables.aggregation import (
+    SUMMARY_COLUMNS,
+    ablation_markdown,
+    budget_table,
+    over_budget,
+    seeds_table,
+    summary_table,
+)
+
+LIMITS = {"artifact_bytes": 16_000_000, "train_seconds": 600, "eval_seconds": 600}
+STAGES = ("mix_scores", "audit_row", "train_model", "quantize_model", "pack_artifact")
+OTHERS = ("score_targets", "count_ngrams", "audit_model", "audit_cache")
+SPECS = {stage: f"{stage[:4]}{stage[-5:]}" for stage in (*STAGES, *OTHERS)}
+
+
+def write(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]]) -> dict:
+    """Files of one row whose ranks have 1,000 bytes each; returns its entry in the settings."""
+    none = {"count_ngrams": None, "audit_cache": None}
+    specs = SPECS | (none if cache == "none" else {})
+    for seed, parts in nats.items():
+        folder = results / "models" / "tiny" / f"seed{seed}"
+        of_model = {stage: SPECS[stage] for stage in STAGES[2:]}
+        write(
+            folder / "ledger.json",
+            {"specs": of_model, "artifact_sha256": "a", "total_bytes": 900 + seed, "seconds": 4.0},
+        )
+        report = {"calibration_seconds": 2.0, "quantize_seconds": 3.0}
+        write(folder / "quantize.json", report | {"quantize_model": SPECS["quantize_model"]})
+        done = {"event": "done", "spec": SPECS["train_model"], "seconds": 100.0 + seed}
+        write(folder / "metrics.jsonl", done)
+        for rank in range(len(parts)):
+            stats = {"spec": SPECS["score_targets"], "load_seconds": 1.0, "seconds": 10.0 + rank}
+            write(folder / "scores" / f"rank{rank}.json", stats)
+        sums = tuple(
+            RankSum(name, seed, rank, 1 + 500 * rank, 500, nats, 1000, 0.2)
+            for rank, nats in enumerate(parts)
+        )
+        made_from = SPECS["mix_scores"], SPECS["score_targets"], specs["count_ngrams"], "a"
+        Sums(*made_from, 0.5, sums).save(results / "rows" / name / f"seed{seed}.json")
+    stats = {"spec": SPECS["count_ngrams"], "seconds": 7.0}
+    write(results / "counts" / "c7" / "stats.json", stats)
+    audit = {
+        "spec": SPECS["audit_row"],
+        "model_spec": SPECS["audit_model"],
+        "cache_spec": specs["audit_cache"],
+        "is_code_length": cache == "none",
+        "checks": {"normalised": {"mean_z": 1.0 if cache == "none" else 400.0}},
+        "seeds": {str(seed): {"bpb_normalized": 3.0 + seed} for seed in nats},
+    }
+    write(results / "rows" / name / "audit.json", audit)
+    return {"name": name, "model": "tiny", "cache": cache, "gate": cache, "specs": specs}
+
+
+@pytest.fixture
+def settings(tmp_path) -> dict:
+    rows = [
+        make_row(tmp_path, "z_neural", "none", {1: [1000.0, 500.0], 2: [1100.0, 600.0]}),
+        make_row(tmp_path, "a_cached", "c7", {1: [500.0, 250.0], 2: [600.0, 250.0]}),
+    ]
+    return {"rows": rows, "seeds": [1, 2], "ranks": 2, "limits": LIMITS}
+
+
+def test_summary(tmp_path, settings):
+    seeds = seeds_table(tmp_path, settings)
+    summary = summary_table(seeds, LIMITS)
+    assert list(summary.columns) == SUMMARY_COLUMNS
+    assert list(summary["row"]) == ["z_neural", "a_cached"], "config order, not the alphabet's"
+    first = [1500 / math.log(2) / 2000, 1700 / math.log(2) / 2000]
+    assert seeds["bpb"][:2].tolist() == pytest.approx(first, rel=1e-15)
+    assert summary["bpb_mean"][0] == pytest.approx(sum(first) / 2)
+    assert summary["bpb_std"][0] == pytest.approx((first[1] - first[0]) / math.sqrt(2))
+    assert math.isnan(summary["delta_bpb"][0])
+    assert summary["delta_bpb"][1] == pytest.approx(-(750 + 850) / math.log(2) / 4000)
+    assert summary["is_code_length"].tolist() == [True, False]
+    assert summary["artifact_bytes_max"].tolist() == [902, 902]
+    assert summary["train_seconds_max"].tolist() == [111.0, 111.0]
+    assert summary["eval_seconds_max"].tolist() == [12.5, 19.5]
+
+
+def test_delta_is_not_taken_across_models(tmp_path, settings):
+    seeds = seeds_table(tmp_path, settings)
+    seeds.loc[seeds["row"] == "a_cached", "model"] = "other"
+    summary = summary_table(seeds, LIMITS)
+    assert summary["delta_bpb"].isna().all()
+    assert "nan" not in ablation_markdown(summary, [1, 2])
+
+
+def test_single_seed_has_no_std(tmp_path, settings):
+    table = summary_table(seeds_table(tmp_path, settings | {"seeds": [1]}), LIMITS)
+    assert table["bpb_std"].isna().all()
+    assert "nan" not in ablation_markdown(table, [1])
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("rows/a_cached/seed1.json", "spec"),
+        ("rows/a_cached/seed2.json", "counts_spec"),
+        ("rows/z_neural/seed2.json", "scores_spec"),
+        ("rows/z_neural/seed2.json", "artifact_sha256"),
+        ("rows/a_cached/audit.json", "spec"),
+        ("rows/a_cached/audit.json", "model_spec"),
+        ("rows/a_cached/audit.json", "cache_spec"),
+        ("models/tiny/seed2/metrics.jsonl", "spec"),
+        ("models/tiny/seed1/quantize.json", "quantize_model"),
+        ("models/tiny/seed2/scores/rank1.json", "spec"),
+        ("counts/c7/stats.json", "spec"),
+    ],
+)
+def test_stale_file_is_refused(tmp_path, settings, file, key):
+    path = tmp_path / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: "old"}))
+    with pytest.raises(StageError, match=file):
+        seeds_table(tmp_path, settings)
+
+
+def test_stale_model_is_refused(tmp_path, settings):
+    settings["rows"][0]["specs"] = settings["rows"][0]["specs"] | {"train_model": "new"}
+    with pytest.raises(StageError, match=r"ledger\.json: made by train_model"):
+        seeds_table(tmp_path, settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spec": "old"}, r"proof\.json: made by prove_row under spec old"),
+        ({"artifact_sha256": "b"}, r"proof\.json: made by pack_artifact under spec b"),
+        ({"decoded": False}, r"proof\.json: decoded False; row z_neural claims"),
+    ],
+)
+def test_row_that_claims_a_code_length_needs_its_proof(tmp_path, settings, changes, message):
+    settings["rows"][0]["specs"] = settings["rows"][0]["specs"] | {"prove_row": "prov"}
+    with pytest.raises(StageError, match=r"proof\.json: no such file"):
+        seeds_table(tmp_path, settings)
+    proof = {"spec": "prov", "artifact_sha256": "a", "decoded": True}
+    file = tmp_path / "rows" / "z_neural" / "proof.json"
+    write(file, proof)
+    assert len(seeds_table(tmp_path, settings)) == 4
+    write(file, proof | changes)
+    with pytest.raises(StageError, match=message):
+        seeds_table(tmp_path, settings)
+
+
+def test_unfinished_training_is_refused(tmp_path, settings):
+    write(tmp_path / "models/tiny/seed1/metrics.jsonl", {"step": 3})
+    with pytest.raises(StageError, match="did not finish"):
+        seeds_table(tmp_path, settings)
+
+
+def test_missing_rank_is_refused(tmp_path, settings):
+    with pytest.raises(StageError):
+        seeds_table(tmp_path, settings | {"ranks": 3})
+
+
+def test_budget_flags(tmp_path, settings):
+    assert over_budget(601, 5, LIMITS) == "train"
+    assert over_budget(601, 601, LIMITS) == "train+eval"
+    assert over_budget(600, 600, LIMITS) == ""
+    limits = LIMITS | {"eval_seconds": 15}
+    seeds = seeds_table(tmp_path, settings)
+    assert summary_table(seeds, limits)["over_budget"].tolist() == ["", "eval"]
+    assert "a_cached (eval)" in ablation_markdown(summary_table(seeds, limits), [1, 2])
+    assert budget_table(seeds, limits)["over_budget"].tolist() == ["", "", "eval", "eval"]
+
+
+def test_markdown_has_a_line_per_row(tmp_path, settings):
+    text = ablation_markdown(summary_table(seeds_table(tmp_path, settings), LIMITS), [1, 2])
+    body = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(body) == 3 and "| 400 |" in body[2] and "| no |" in body[2]

@@ -1,0 +1,104 @@
+"""The estimate: every job of a configuration counted, sizes as the files will have them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fairway.artifact.sizes import ModelSizes, model_sizes
+from fairway.files.tensors import save_tensors
+from fairway.model.architecture import ModelConfig
+from fairway.model.network import Model
+from fairway.stage import StageError
+from fairway.workflow.config import resolve_config
+from fairway.workflow.estimation import CorpusSizes, as_markdown, estimate, planned_jobs
+
+ROOT = Path(__file__).resolve().parents[3]
+CORPUS = CorpusSizes(1_000_000, 100_001, "made up")
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    fineweb = yaml.safe_load((ROOT / "config" / "fineweb.yaml").read_text())
+    return resolve_config(fineweb, ROOT / "config" / "schema.yaml")
+
+
+def sizes_of(config: dict[str, Any]) -> dict[str, ModelSizes]:
+    return {name: model_sizes(config["models"][name], 1024) for name in ("independent", "ebls")}
+
+
+def test_parameters_of_the_published_model(config: dict[str, Any]) -> None:
+    assert model_sizes(config["models"]["independent"], 1024).parameters == 27_124_848
+
+
+def test_checkpoint_is_as_large_as_its_file(config: dict[str, Any], tmp_path: Path) -> None:
+    model = config["models"]["ebls"]
+    model["architecture"] |= {"width": 32, "mlp_width": 64, "rope_dims": 4}
+    state = Model(ModelConfig.from_settings(model["architecture"], 1024)).state_dict()
+    save_tensors(tmp_path / "checkpoint", state, {})
+    expected = model_sizes(model, 1024).checkpoint
+    assert 0 <= (tmp_path / "checkpoint").stat().st_size - expected < 20_000, "only a header more"
+
+
+def test_jobs_of_every_rule(config: dict[str, Any]) -> None:
+    found = estimate(config, CORPUS, sizes_of(config))
+    jobs = {cost.rule: cost.jobs for cost in found.rules}
+    assert jobs == {
+        "train_tokenizer": 1,
+        "encode_corpus": 1,
+        "train_model": 6,
+        "quantize_model": 6,
+        "pack_artifact": 6,
+        "audit_model": 6,
+        "score_targets": 48,
+        "count_ngrams": 5,
+        "audit_cache": 5,
+        "mix_scores": 42,
+        "audit_row": 14,
+        "prove_row": 6,
+        "aggregate_seeds": 1,
+    }
+
+
+def test_download_is_a_job_and_on_the_disk(config: dict[str, Any]) -> None:
+    config["corpus"]["download"] = {"train_shards": 1}
+    (fetch, *_) = estimate(config, CORPUS, sizes_of(config)).rules
+    assert (fetch.rule, fetch.jobs, fetch.disk) == ("fetch_corpus", 1, 2 * 1_100_001)
+
+
+def test_hours(config: dict[str, Any]) -> None:
+    speeds = config["estimates"]["rules"]
+    speeds["train_model"] = {"seconds": 40, "per_second": 10.0, "source": "measured"}
+    speeds["score_targets"] = {"seconds": 5, "per_second": 100.0, "source": "measured"}
+    config["seeds"], config["ranks"] = [1], 2
+    found = {c.rule: c for c in estimate(config, CORPUS, sizes_of(config)).rules}
+    training, scoring = found["train_model"], found["score_targets"]
+    assert training.longest == 40 + 560, "max_seconds ends it before 20,000 steps of 0.1 s"
+    assert training.gpu_seconds == 2 * 8 * 600 and training.cpu_seconds == 2 * 16 * 600
+    assert scoring.longest == 5 + 50_000 / 100 and scoring.gpu_seconds == 2 * 2 * 505
+    config["models"]["ebls"]["training"] |= {"max_seconds": None, "device": "cpu"}
+    found = {c.rule: c for c in estimate(config, CORPUS, sizes_of(config)).rules}
+    assert found["train_model"].longest == 40 + 2000
+    assert found["train_model"].gpu_seconds == 8 * 600
+
+
+def test_unused_caches_and_models_cost_nothing(config: dict[str, Any]) -> None:
+    config["rows"] = config["rows"][:2]
+    models = {"independent": sizes_of(config)["independent"]}
+    rules = [job.rule for job in planned_jobs(config, CORPUS, models)]
+    assert rules.count("count_ngrams") == 1 and rules.count("train_model") == 3
+
+
+def test_undeclared_speed_names_its_key(config: dict[str, Any]) -> None:
+    del config["estimates"]["rules"]["mix_scores"]
+    with pytest.raises(StageError, match=r"estimates\.rules\.mix_scores"):
+        estimate(config, CORPUS, sizes_of(config))
+
+
+def test_table_has_totals(config: dict[str, Any]) -> None:
+    found = estimate(config, CORPUS, sizes_of(config))
+    table = as_markdown(found, CORPUS)
+    gpu_hours = sum(cost.gpu_seconds for cost in found.rules) / 3600
+    assert f"| **total** | 147 | | {gpu_hours:.2f} |" in table
+    assert "100,001 validation tokens (made up)" in table
