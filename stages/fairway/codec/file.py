@@ -23,16 +23,15 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import constriction
 import numpy as np
 
 from fairway.artifact.container import build_model, read_artifact
+from fairway.codec.coder import Progress, decode_tokens, encode_tokens, no_progress
 from fairway.codec.prediction import RowPredictor
 from fairway.corpus.exact_text import ExactText
 from fairway.corpus.shards import BOS
@@ -48,8 +47,6 @@ _HEADER = struct.Struct("<B8s8s12sIII")
 _START = len(MAGIC) + 4
 _PROBE_TOKENS = 64
 _PROBE_WINDOWS = {"length": 24, "stride": 8}
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class Codec:
         self.row = _row_sha256(settings)[:8]
         self.probe = _probe(model, settings)
 
-    def compress(self, tokens: np.ndarray, progress: Progress = lambda targets: None) -> bytes:
+    def compress(self, tokens: np.ndarray, progress: Progress = no_progress) -> bytes:
         """The file of a text, given as its tokens from BOS on."""
         if len(tokens) == 0 or tokens[0] != BOS:
             raise StageError(f"tokens begin with {tokens[:1]}; expected BOS ({BOS})")
@@ -101,7 +98,7 @@ class Codec:
         return MAGIC + struct.pack("<I", zlib.crc32(rest)) + rest
 
     def decompress(
-        self, content: bytes, name: object, progress: Progress = lambda targets: None
+        self, content: bytes, name: object, progress: Progress = no_progress
     ) -> np.ndarray:
         """The tokens, uint16, of a file; `name` is for the error.
 
@@ -111,7 +108,8 @@ class Codec:
         header, code = read_header(content, name)
         self._check(header, name)
         try:
-            tokens = decode_tokens(self._predictor(header.targets), code, header.targets, progress)
+            predictor = self._predictor(header.targets)
+            tokens = decode_tokens(predictor, code, BOS, header.targets, progress)
         except AssertionError:  # what constriction raises for code that no text can have
             tokens = None
         if tokens is None or zlib.crc32(self.text.decode(tokens)) != header.text:
@@ -155,31 +153,6 @@ def load_codec(artifact: Path, tokenizer: Path, settings: dict[str, Any]) -> Cod
     return Codec(build_model(stored), ExactText(pieces), settings, sha256_of(artifact))
 
 
-def encode_tokens(predictor: RowPredictor, tokens: np.ndarray, progress: Progress) -> bytes:
-    """The code of all tokens but the first."""
-    encoder = constriction.stream.queue.RangeEncoder()
-    predictor.push(int(tokens[0]))
-    for token in tokens[1:].tolist():
-        encoder.encode(token, _integers(predictor.distribution()))
-        predictor.push(token)
-        progress(1)
-    return encoder.get_compressed().astype("<u4").tobytes()
-
-
-def decode_tokens(
-    predictor: RowPredictor, code: bytes, targets: int, progress: Progress
-) -> np.ndarray:
-    """BOS and the `targets` tokens that `code` stands for, uint16."""
-    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(code, "<u4").astype(np.uint32))
-    tokens = np.full(targets + 1, BOS, np.uint16)
-    predictor.push(BOS)
-    for target in range(1, targets + 1):
-        tokens[target] = decoder.decode(_integers(predictor.distribution()))
-        predictor.push(int(tokens[target]))
-        progress(1)
-    return tokens
-
-
 def read_header(content: bytes, name: object) -> tuple[Header, bytes]:
     """Header and code of a file; StageError if it is not one, is cut short or is damaged."""
     if content[: len(MAGIC)] != MAGIC:
@@ -193,11 +166,6 @@ def read_header(content: bytes, name: object) -> tuple[Header, bytes]:
     if header.format != FORMAT:
         raise StageError(f"{name}: format {header.format}; expected {FORMAT}")
     return header, rest[_HEADER.size :]
-
-
-def _integers(probabilities: np.ndarray) -> constriction.stream.model.Categorical:
-    """24-bit integers in proportion to the probabilities, none of them 0."""
-    return constriction.stream.model.Categorical(probabilities, perfect=False, lazy=True)
 
 
 def _row_sha256(settings: dict[str, Any]) -> bytes:
