@@ -33,6 +33,13 @@ def changed_tail(
     return changed
 
 
+def first_moved(found: np.ndarray, again: np.ndarray) -> int | None:
+    """The first index at which arrays (targets, …) are not the same bit for bit; None if none."""
+    differs = found != again
+    differs = differs.any(axis=tuple(range(1, differs.ndim)))
+    return int(differs.argmax()) if differs.any() else None
+
+
 def scores_stay(
     plan: WindowPlan, score: ScoreWindows, tokens: np.ndarray, changed: np.ndarray, target: int
 ) -> bool:
@@ -47,8 +54,8 @@ def scores_stay(
     (nll, entropy), (nll_changed, entropy_changed) = (
         score(text, windows) for text in (tokens, changed)
     )
-    nll_stays = np.array_equal(nll[:before], nll_changed[:before])
-    return nll_stays and np.array_equal(entropy[: before + 1], entropy_changed[: before + 1])
+    nll_stays = first_moved(nll[:before], nll_changed[:before]) is None
+    return nll_stays and first_moved(entropy[: before + 1], entropy_changed[: before + 1]) is None
 
 
 def counts_stay(stored: Counts, recounted: Counts, target: int) -> bool:
@@ -62,10 +69,10 @@ def counts_stay(stored: Counts, recounted: Counts, target: int) -> bool:
         if before < 0:
             break
         pairs = list(zip(rows, others, strict=True))
-        if not all(np.array_equal(a[:before], b[:before]) for a, b in pairs):
+        if any(first_moved(a[:before], b[:before]) is not None for a, b in pairs):
             return False
         context = pairs[0], pairs[2]  # of (order, hits, total) and (totals, hits, distinct)
-        if not all(np.array_equal(a[before:][:1], b[before:][:1]) for a, b in context):
+        if any(first_moved(a[before:][:1], b[before:][:1]) is not None for a, b in context):
             return False
     return True
 

@@ -14,6 +14,7 @@ LARGEST_DEVIATION = 1e-9  # of Z from 1
 LARGEST_DIFFERENCE = 1e-9  # nats between a score and the distribution before it; rounding
 MODEL_DIFFERENCE = 0.05  # mean nats between stored scores and the model run again in float32
 STANDARD_ERRORS = 4.0  # by which a null stream may be cheaper than its floor by chance
+MOST_NATS = 745.0  # −ln of the smallest number above 0: what a token of probability 0 is taken for
 
 Check = dict[str, Any]
 
@@ -21,14 +22,18 @@ Check = dict[str, Any]
 def normalised(samples: Sequence[RowEvidence]) -> Check:
     """Total mass over the samples of all seeds."""
     mass = np.concatenate([of_seed.mass for of_seed in samples])
+    return of_mass(mass, LARGEST_DEVIATION) | {"targets_sampled": len(samples[0].mass)}
+
+
+def of_mass(mass: np.ndarray, allowed: float) -> Check:
+    """Whether Z at every sampled target is 1, but for `allowed`. mass: (targets,), not empty."""
     deviation = float(np.abs(mass - 1).max())
     return {
-        "ok": deviation <= LARGEST_DEVIATION,
+        "ok": deviation <= allowed,
         "mean_z": float(mass.mean()),
         "max_z": float(mass.max()),
         "max_deviation": deviation,
         "mean_log2_z": float(np.log2(mass).mean()),
-        "targets_sampled": len(samples[0].mass),
     }
 
 
@@ -67,19 +72,24 @@ def once_each(sums: Sequence[Sums], targets: int, size: int) -> Check:
 
     A rank's span is that of its score shard, and mixing requires the same of its counts.
     """
-    covered = all(of_seed.bytes == size and _covers(of_seed, targets) for of_seed in sums)
+    covered = all(
+        of_seed.bytes == size
+        and covers([(part.first_target, part.targets) for part in of_seed.sums], targets)
+        for of_seed in sums
+    )
     return {"ok": covered, "targets": targets, "bytes": size}
 
 
-def _covers(sums: Sums, targets: int) -> bool:
-    firsts = [part.first_target for part in sums.sums]
-    stops = [part.first_target + part.targets for part in sums.sums]
+def covers(spans: Sequence[tuple[int, int]], targets: int) -> bool:
+    """Whether spans, (first target, targets) in order, hold targets 1 … `targets` once each."""
+    firsts = [first for first, _ in spans]
+    stops = [first + count for first, count in spans]
     return firsts == [1, *stops[:-1]] and stops[-1] == targets + 1
 
 
 def null_stream(nats: np.ndarray, vocabulary: int) -> Check:
-    """nats: of every target of a uniformly random text."""
-    bits, floor = nats / math.log(2), math.log2(vocabulary)
+    """nats: of every target of a uniformly random text, infinite ones counted as MOST_NATS."""
+    bits, floor = np.minimum(nats, MOST_NATS) / math.log(2), math.log2(vocabulary)
     error = float(bits.std(ddof=1) / math.sqrt(len(bits)))
     mean = float(bits.mean())
     return {
@@ -97,16 +107,22 @@ def holds(checks: dict[str, Check]) -> bool:
 
 def seed_figures(sums: Sums, mass: np.ndarray) -> dict[str, float]:
     """bpb, and bpb when E[log2 Z] is charged for every target, with its standard error."""
-    logs = np.log2(mass)
+    logs, error = mean_log2(mass, sums.targets)
     targets_per_byte = sums.targets / sums.bytes
-    sampled = 0 < len(mass) < sums.targets
-    error = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if sampled and len(logs) > 1 else 0.0
     return {
         "bpb": sums.bits_per_byte,
-        "mean_log2_z": float(logs.mean()),
-        "bpb_normalized": sums.bits_per_byte + float(logs.mean()) * targets_per_byte,
+        "mean_log2_z": logs,
+        "bpb_normalized": sums.bits_per_byte + logs * targets_per_byte,
         "standard_error": error * targets_per_byte,
     }
+
+
+def mean_log2(mass: np.ndarray, targets: int) -> tuple[float, float]:
+    """E[log2 Z] over targets drawn from `targets`, and its standard error; 0 if all were drawn."""
+    logs = np.log2(mass)
+    sampled = 1 < len(logs) < targets
+    error = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if sampled else 0.0
+    return float(logs.mean()), error
 
 
 def require_claim(row: str, claim: str | None, checks: dict[str, Check]) -> None:

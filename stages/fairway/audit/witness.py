@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fairway.audit.checks import changed_tail
+from fairway.audit.checks import changed_tail, first_moved
 from fairway.audit.evidence import AuditTargets, CacheEvidence, ModelEvidence, RowEvidence
 from fairway.rows.gate import Piece, RowGate, cut_piece
 from fairway.stage import StageError
@@ -101,7 +101,7 @@ class Witness:
                 plain = self.gate.nats(deepcopy(state), tokens, block)
                 changed = changed_tail(tokens, target, self.vocabulary, self.generator)
                 other = self.gate.nats(deepcopy(state), changed, _other_future(block, target))
-                self.stays[i] = np.array_equal(plain[:target], other[:target])
+                self.stays[i] = first_moved(plain[:target], other[:target]) is None
 
 
 def _same_counts(counts: tuple | None, piece: Piece, token: int) -> bool:
