@@ -1,0 +1,45 @@
+"""Logs of other people's parameter-golf entries as tables like ours.
+
+    python stages/import_logs.py ../shared/data/logs/parameter-golf-796/*.log \\
+        --folder results/imported/parameter-golf-796
+
+Reads the logs of one entry, a log a seed, and writes seeds.csv and summary.csv under --folder in
+the form of results/seeds.csv and results/summary.csv; what a log does not say stays empty (no log
+says Z, nor whether a score is a code length). Prints mean, standard deviation and times, and the
+lines for `references` in a configuration, so that rows can be compared with the entry.
+"""
+
+import argparse
+from pathlib import Path
+
+from fairway.stage import StageError, atomic_output, require_file, run
+from fairway.tables.contest_logs import read_log
+from fairway.tables.imported import as_reference, imported_seeds, imported_summary, in_words
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("logs", type=Path, nargs="+", help="logs of one entry, one a seed")
+    parser.add_argument("--name", help="of the entry; default: the folder of the first log")
+    parser.add_argument("--folder", type=Path, required=True, help="output: of both tables")
+    args = parser.parse_args()
+    name = args.name or args.logs[0].resolve().parent.name
+    runs = {}
+    for path in args.logs:
+        lines = require_file(path).read_text(errors="replace").splitlines()
+        found = read_log(lines, str(path))
+        if found.seed in runs:
+            raise StageError(f"{path}: seed {found.seed}, as an earlier log; expected one a seed")
+        runs[found.seed] = found
+    seeds = imported_seeds(name, list(runs.values()))
+    summary = imported_summary(seeds)
+    for file, table in (("seeds.csv", seeds), ("summary.csv", summary)):
+        with atomic_output(args.folder / file) as temporary:
+            table.to_csv(temporary, index=False)
+    print(in_words(seeds) + as_reference(name, seeds), end="")
+
+
+if __name__ == "__main__":
+    run(main)
