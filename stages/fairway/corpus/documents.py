@@ -9,20 +9,16 @@ Blank documents are left out. Relative paths start at the working directory.
 """
 
 import hashlib
-import io
 import json
-import lzma
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import zstandard
-
+from fairway.corpus.compressed import COMPRESSIONS, open_compressed
 from fairway.corpus.docstrings import package_docstrings
 from fairway.stage import StageError, require_file
 
-_COMPRESSIONS = (".xz", ".zst")
-_DAMAGE = (lzma.LZMAError, zstandard.ZstdError, EOFError)
+_SEPARATORS = ("\n\n", "\r\n\r\n", "\n")  # what a .txt is probably cut at
 
 
 def load_split(settings: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -34,12 +30,45 @@ def load_split(settings: dict[str, Any]) -> tuple[list[str], list[str]]:
     if settings["kind"] == "docstrings":
         documents = package_docstrings(required(settings, "packages"))
     else:
-        separator = settings.get("document_separator")
-        paths = expand_paths("corpus.paths", required(settings, "paths"))
-        documents = [text for path in paths for text in read_documents(path, separator)]
+        documents = _text_documents(settings)
     documents = [text for text in documents if text.strip()]
-    check_count(len(documents), settings["minimum_documents"])
-    return split(documents, settings["val_fraction"])
+    try:
+        check_count(len(documents), settings["minimum_documents"])
+        return split(documents, settings["val_fraction"])
+    except StageError as error:
+        raise StageError(f"{error}{_separator_hint(settings, documents)}") from None
+
+
+def _text_documents(settings: dict[str, Any]) -> list[str]:
+    """All documents of a `text` corpus; StageError if its separator occurs in no .txt file."""
+    separator = settings.get("document_separator")
+    documents, cut, whole = [], 0, 0
+    for path in expand_paths("corpus.paths", required(settings, "paths")):
+        found = list(read_documents(path, separator))
+        documents += found
+        if _kind(path) == ".txt":
+            whole, cut = whole + 1, cut + len(found) - 1
+    if separator and whole and not cut:
+        raise StageError(
+            f"corpus.document_separator: {json.dumps(separator)} occurs in no .txt file of "
+            f'corpus.paths ({whole}); expected what stands between documents (YAML reads "\\n" as '
+            "a line's end in double quotes only)"
+        )
+    return documents
+
+
+def _separator_hint(settings: dict[str, Any], documents: list[str]) -> str:
+    """The value to write where .txt files, taken whole, are too few documents; else nothing."""
+    if settings["kind"] != "text" or settings.get("document_separator"):
+        return ""
+    if all(_kind(path) != ".txt" for path in expand_paths("corpus.paths", settings["paths"])):
+        return ""
+    counts = {each: sum(text.count(each) for text in documents) for each in _SEPARATORS}
+    enough = [each for each in counts if counts[each] >= settings["minimum_documents"]]
+    separator = enough[0] if enough else max(counts, key=counts.__getitem__)
+    if not counts[separator]:
+        return ""
+    return f"; to cut .txt files into documents, write document_separator: {json.dumps(separator)}"
 
 
 def required(settings: dict[str, Any], key: str) -> Any:
@@ -54,7 +83,7 @@ def check_count(documents: int, minimum: int) -> None:
     if documents < minimum:
         raise StageError(
             f"corpus: {documents} documents; expected at least {minimum} "
-            "(corpus.minimum_documents; for .txt see corpus.document_separator)"
+            "(corpus.minimum_documents)"
         )
 
 
@@ -77,19 +106,35 @@ def split(documents: list[str], val_fraction: float) -> tuple[list[str], list[st
 
 
 def expand_paths(key: str, patterns: list[str]) -> list[Path]:
-    """Files named by paths or glob patterns, each pattern's in sorted order, none twice.
+    """Files named by paths or glob patterns, each pattern's in sorted order.
 
-    Raises StageError, naming the config key, for one that matches no file.
+    A file that is named twice, be it by another path or a link, comes once, where it is first.
+    Raises StageError, naming the config key, for a pattern that matches no file.
     """
-    files: dict[Path, None] = {}
+    files: list[Path] = []
+    seen: set[Hashable] = set()
     for pattern in patterns:
         path = Path(pattern)
         found = [path] if path.exists() else sorted(Path(path.anchor).glob(_relative(path)))
         matches = [match for match in found if match.is_file()]
         if not matches:
             raise StageError(f"{key}: {pattern}: no such file")
-        files.update(dict.fromkeys(matches))
-    return list(files)
+        for match in matches:
+            if seen.isdisjoint(same := identities([match])):
+                files.append(match)
+            seen |= same
+    return files
+
+
+def identities(files: Iterable[Path]) -> set[Hashable]:
+    """What all names of these files have in common: resolved path, and device and inode."""
+    found: set[Hashable] = set()
+    for file in files:
+        status = file.stat()
+        found.add(file.resolve())
+        if status.st_ino:  # some file systems have none
+            found.add((status.st_dev, status.st_ino))
+    return found
 
 
 def _relative(path: Path) -> str:
@@ -102,34 +147,17 @@ def read_documents(path: Path, separator: str | None = None) -> Iterator[str]:
 
     Raises StageError naming the file, and the line where there is one.
     """
-    path = Path(path)
-    compression = path.suffix if path.suffix in _COMPRESSIONS else ""
-    kind = Path(path.name.removesuffix(compression)).suffix
+    path = require_file(path)
+    kind = _kind(path)
     if kind not in (".txt", ".jsonl"):
         raise StageError(f"{path}: not .txt or .jsonl; expected one, or with .xz or .zst behind")
-    try:
-        with _opened(require_file(path), compression) as file:
-            yield from _lines(path, file) if kind == ".jsonl" else _texts(path, file, separator)
-    except _DAMAGE as error:
-        raise StageError(f"{path}: damaged {compression} file ({error})") from None
+    with open_compressed(path) if path.suffix in COMPRESSIONS else path.open("rb") as file:
+        yield from _lines(path, file) if kind == ".jsonl" else _texts(path, file, separator)
 
 
-def _opened(path: Path, compression: str) -> IO[bytes]:
-    if compression == ".xz":
-        return lzma.open(path)
-    return io.BytesIO(_zstd_content(path.read_bytes())) if compression else path.open("rb")
-
-
-def _zstd_content(compressed: bytes) -> bytes:
-    """Content of all frames; zstandard's own reader takes a cut frame for the end."""
-    parts = []
-    while compressed:
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        parts.append(frame.decompress(compressed))
-        if not frame.eof:
-            raise EOFError("ends within a frame")
-        compressed = frame.unused_data
-    return b"".join(parts)
+def _kind(path: Path) -> str:
+    """The ending that says what is in a file, whatever it is compressed with."""
+    return (path.with_suffix("") if path.suffix in COMPRESSIONS else path).suffix
 
 
 def _texts(path: Path, file: IO[bytes], separator: str | None) -> list[str]:

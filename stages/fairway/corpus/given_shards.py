@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from fairway.corpus.documents import check_count, expand_paths, read_documents, required
+from fairway.corpus.documents import (
+    check_count,
+    expand_paths,
+    identities,
+    read_documents,
+    required,
+)
 from fairway.corpus.shards import BOS, read_shard
 from fairway.corpus.tokenizer import check_belongs, document_starts, encode_documents
 from fairway.stage import Progress, StageError
@@ -41,9 +47,9 @@ def read_given_shards(settings: dict[str, Any], tokenizer: SentencePieceProcesso
     """
     train_files = expand_paths("corpus.train_shards", required(settings, "train_shards"))
     val_files = expand_paths("corpus.val_shards", required(settings, "val_shards"))
-    shared = {file.resolve() for file in train_files} & {file.resolve() for file in val_files}
+    shared = [file for file in val_files if identities([file]) & identities(train_files)]
     if shared:
-        raise StageError(f"{min(shared)}: in corpus.train_shards and corpus.val_shards both")
+        raise StageError(f"{shared[0]}: in corpus.train_shards and corpus.val_shards both")
     val_parts = [_checked_shard(file, settings, tokenizer)[0] for file in val_files]
     val = np.concatenate(val_parts)
     starts = document_starts(val, val_files[0])

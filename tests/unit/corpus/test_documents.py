@@ -173,15 +173,6 @@ def test_unreadable_line_is_named(tmp_path: Path, line: bytes) -> None:
         list(read_documents(path))
 
 
-@pytest.mark.parametrize("name", ["a.txt.xz", "a.txt.zst", "a.jsonl.xz", "a.jsonl.zst"])
-@pytest.mark.parametrize("damage", ["cut", "other"])
-def test_damaged_compression_is_named(tmp_path: Path, name: str, damage: str) -> None:
-    content = write(tmp_path / name, b'{"text": "x"}\n' * 99).read_bytes()
-    (tmp_path / name).write_bytes(content[:-9] if damage == "cut" else b'{"text": "x"}\n')
-    with pytest.raises(StageError, match=rf"{name}: damaged"):
-        list(read_documents(tmp_path / name))
-
-
 def test_text_must_be_utf8(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", b"caf\xe9 au lait")
     with pytest.raises(StageError, match=r"a\.txt: not UTF-8 at byte 3"):
@@ -206,6 +197,27 @@ def test_paths_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for pattern in ("*.jsonl", "nothing.txt", str(tmp_path)):
         with pytest.raises(StageError, match=r"corpus\.paths: .*: no such file"):
             expand_paths("corpus.paths", [pattern])
+
+
+def test_file_under_several_names_comes_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    first.touch()
+    second.touch()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "hard.txt").hardlink_to(first)
+    (tmp_path / "soft.txt").symlink_to(second)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names = ["a.txt", "./b.txt", "sub/../a.txt", "folder/b.txt", "*.txt", f"{tmp_path}/*.txt"]
+    names += ["hard.txt", "soft.txt", "[ab].txt"]
+    assert expand_paths("corpus.paths", names) == [Path("a.txt"), Path("b.txt")]
+    assert [file.name for file in expand_paths("corpus.paths", names[::-1])] == ["a.txt", "b.txt"]
+    assert expand_paths("corpus.paths", ["soft.txt", "hard.txt", *names]) == [
+        Path("soft.txt"),
+        Path("hard.txt"),
+    ]
 
 
 TEXTS = [f"document {index}" for index in range(1000)]
@@ -253,6 +265,52 @@ def test_blank_documents_do_not_count(tmp_path: Path) -> None:
     assert sorted(train + val) == sorted(["one", *map(str, range(9))])
     with pytest.raises(StageError, match="corpus: 10 documents; expected at least 11"):
         load_split({**settings, "minimum_documents": 11})
+
+
+def test_separator_that_occurs_nowhere(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        write(tmp_path / name, b"one\n\ntwo\n\nthree")
+    settings = text_settings(tmp_path / "*.txt", minimum_documents=1)
+    with pytest.raises(StageError) as caught:
+        load_split(settings | {"document_separator": "\\n\\n"})
+    message = str(caught.value)
+    assert r'corpus.document_separator: "\\n\\n" occurs in no .txt file' in message
+    assert "(2); expected" in message
+    write(tmp_path / "b.txt", rb"here\n\nand\n\nthere")  # it is enough that it occurs in one
+    train, val = load_split(settings | {"document_separator": r"\n\n"})
+    assert len(train) + len(val) == 4
+    write(tmp_path / "c.jsonl", b'{"text": "a"}\n{"text": "b"}\n{"text": "c"}\n')
+    lines = text_settings(tmp_path / "c.jsonl", minimum_documents=1)
+    assert load_split(lines | {"document_separator": "\f"}) == load_split(lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        ("one\n\ntwo\nlines\n\nthree", r'"\n\n"'),
+        ("one\r\n\r\ntwo\r\nlines\r\n\r\nthree", r'"\r\n\r\n"'),
+        ("one\ntwo\n\nthree", r'"\n"'),
+        ("one\ntwo", r'"\n"'),
+    ],
+)
+def test_whole_text_file_is_told_what_to_write(tmp_path: Path, content: str, value: str) -> None:
+    settings = text_settings(write(tmp_path / "a.txt.xz", content.encode()), minimum_documents=2)
+    with pytest.raises(StageError) as caught:
+        load_split(settings)
+    assert str(caught.value).endswith(f"documents, write document_separator: {value}")
+
+
+def test_single_document_that_is_enough_is_told_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", b"one\n\ntwo")
+    with pytest.raises(StageError, match=r"0 for validation.*document_separator: \"\\n\\n\"$"):
+        load_split(text_settings(path, minimum_documents=1))
+
+
+def test_nothing_to_cut_at_is_no_advice(tmp_path: Path) -> None:
+    for name, content in (("a.txt", b"one"), ("a.jsonl", b'{"text": "one\\n\\ntwo"}')):
+        settings = text_settings(write(tmp_path / name, content), minimum_documents=2)
+        with pytest.raises(StageError, match=r"at least 2 \(corpus\.minimum_documents\)$"):
+            load_split(settings)
 
 
 def test_missing_key_is_named() -> None:
