@@ -19,38 +19,38 @@ def unpack(counts):
     return [np.concatenate(arrays) for arrays in zip(*rows, strict=True)]
 
 
-def of_all_ranks(tokens, plan, settings, ranks):
+def of_all_ranks(tokens, plan, settings, ranks, memory):
     """Totals, hits and distinct successors of targets 1 … N, by dictionaries."""
     shares = [plan.rank_targets(rank, ranks) for rank in range(ranks)]
-    parts = [count_all(tokens, plan, settings, *share) for share in shares]
+    parts = [count_all(tokens, plan, settings, *share, memory) for share in shares]
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(cases("exact", output="match"))
 def test_every_ranks_matches_are_those_of_dictionaries(case):
-    tokens, plan, settings, ranks, threads = case
+    tokens, plan, settings, ranks, threads, memory = case
     done = []
     for rank, counts in enumerate(
-        count_ranks(tokens, plan, ranks, settings, threads, done.append)
+        count_ranks(tokens, plan, ranks, settings, threads, done.append, memory)
     ):
         first, last = plan.rank_targets(rank, ranks)
-        order, hits, total = match_all(tokens, plan, settings, first, last)
+        order, hits, total = match_all(tokens, plan, settings, first, last, memory)
         assert (counts.first_target, counts.targets) == (first, last + 1 - first)
         np.testing.assert_array_equal(counts.order, order)
         np.testing.assert_array_equal(counts.total, total)
         np.testing.assert_array_equal(counts.hits, hits)
-    assert sum(done) == plan.targets * settings.orders
+    assert sum(done) == (len(memory) + plan.targets) * settings.orders
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(cases("exact", output="orders"))
 def test_every_ranks_counts_of_all_orders_are_those_of_dictionaries(case):
-    tokens, plan, settings, ranks, threads = case
-    shards = list(count_ranks(tokens, plan, ranks, settings, threads))
+    tokens, plan, settings, ranks, threads, memory = case
+    shards = list(count_ranks(tokens, plan, ranks, settings, threads, memory=memory))
     parts = [unpack(counts) for counts in shards]
     totals, hits, distinct = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    expected = of_all_ranks(tokens, plan, settings, ranks)
+    expected = of_all_ranks(tokens, plan, settings, ranks, memory)
     np.testing.assert_array_equal(totals, expected[0])
     np.testing.assert_array_equal(hits, expected[1])
     np.testing.assert_array_equal(distinct, expected[2])
@@ -59,11 +59,11 @@ def test_every_ranks_counts_of_all_orders_are_those_of_dictionaries(case):
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(cases("exact"), st.data())
 def test_any_range_of_targets_can_be_counted_alone(case, data):
-    tokens, plan, settings, _, threads = case
+    tokens, plan, settings, _, threads, memory = case
     first = data.draw(st.integers(1, plan.targets))
     last = data.draw(st.integers(first, plan.targets))
-    counts = count_targets(tokens, plan, first, last, settings, threads)
-    order, hits, total = match_all(tokens, plan, settings, first, last)
+    counts = count_targets(tokens, plan, first, last, settings, threads, memory=memory)
+    order, hits, total = match_all(tokens, plan, settings, first, last, memory)
     np.testing.assert_array_equal(counts.order, order)
     np.testing.assert_array_equal(counts.total, total)
     np.testing.assert_array_equal(counts.hits, hits)
@@ -72,11 +72,12 @@ def test_any_range_of_targets_can_be_counted_alone(case, data):
 @hypothesis_settings(max_examples=30, deadline=None)
 @given(cases("exact", output="orders"), st.data())
 def test_distributions_sum_to_the_totals_and_hold_the_targets_hits(case, data):
-    tokens, plan, settings, ranks, _ = case
+    tokens, plan, settings, ranks, _, memory = case
+    memory = np.minimum(memory, 70)
     targets = sorted(data.draw(st.sets(st.integers(1, plan.targets), min_size=1, max_size=4)))
     tokens = np.minimum(tokens, 70)
-    totals, hits, distinct = of_all_ranks(tokens, plan, settings, ranks)
-    found = distributions_at(tokens, plan, targets, settings, 71, ranks)
+    totals, hits, distinct = of_all_ranks(tokens, plan, settings, ranks, memory)
+    found = distributions_at(tokens, plan, targets, settings, 71, ranks, memory=memory)
     rows = np.array(targets) - 1
     np.testing.assert_array_equal(found.totals, totals[rows])
     np.testing.assert_array_equal(found.distinct, distinct[rows])
@@ -85,7 +86,9 @@ def test_distributions_sum_to_the_totals_and_hold_the_targets_hits(case, data):
     tokens_there = found.hits[np.arange(len(rows)), :, tokens[targets]]
     np.testing.assert_array_equal(tokens_there, hits[rows])
 
-    matched = distributions_at(tokens, plan, targets, replace(settings, output="match"), 71, ranks)
+    matched = distributions_at(
+        tokens, plan, targets, replace(settings, output="match"), 71, ranks, memory=memory
+    )
     for row, order in enumerate(matched.orders):
         known = np.flatnonzero(totals[rows[row]] >= settings.min_count)
         assert order == (settings.min_order + known[-1] if known.size else 0)
@@ -98,10 +101,11 @@ def test_distributions_sum_to_the_totals_and_hold_the_targets_hits(case, data):
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(cases("exact", output="orders"))
 def test_counts_pushed_token_by_token_are_the_same(case):
-    tokens, plan, settings, _, _ = case
+    tokens, plan, settings, _, _, memory = case
+    memory = np.minimum(memory, 70)
     tokens = np.minimum(tokens, 70)
-    totals, hits, distinct = of_all_ranks(tokens, plan, settings, ranks=1)
-    online = OnlineCounts(settings, plan, 71)
+    totals, hits, distinct = of_all_ranks(tokens, plan, settings, 1, memory)
+    online = OnlineCounts(settings, plan, 71, memory)
     online.push(int(tokens[0]))
     for target in range(1, plan.targets + 1):
         found_totals, found_hits, found_distinct = online.read()

@@ -21,38 +21,39 @@ def assert_counts(counts, expected):
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(cases("hashed"))
 def test_every_ranks_counts_are_those_of_the_rule(case):
-    tokens, plan, settings, ranks, threads = case
+    tokens, plan, settings, ranks, threads, memory = case
     done = []
-    shards = list(count_ranks(tokens, plan, ranks, settings, threads, done.append))
-    assert sum(done) == plan.targets * settings.orders
+    shards = list(count_ranks(tokens, plan, ranks, settings, threads, done.append, memory))
+    assert sum(done) == (len(memory) + plan.targets) * settings.orders
     for rank, counts in enumerate(shards):
         first, last = plan.rank_targets(rank, ranks)
         assert (counts.first_target, counts.targets) == (first, last + 1 - first)
-        assert_counts(counts, match_all(tokens, plan, settings, first, last))
+        assert_counts(counts, match_all(tokens, plan, settings, first, last, memory))
 
 
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(cases("hashed"), st.data())
 def test_any_range_of_targets_can_be_counted_alone(case, data):
-    tokens, plan, settings, _, threads = case
+    tokens, plan, settings, _, threads, memory = case
     first = data.draw(st.integers(1, plan.targets))
     last = data.draw(st.integers(first, plan.targets))
-    counts = count_targets(tokens, plan, first, last, settings, threads)
-    assert_counts(counts, match_all(tokens, plan, settings, first, last))
+    counts = count_targets(tokens, plan, first, last, settings, threads, memory=memory)
+    assert_counts(counts, match_all(tokens, plan, settings, first, last, memory))
 
 
 @hypothesis_settings(max_examples=30, deadline=None)
 @given(cases("hashed"), st.data())
 def test_distributions_hold_what_counting_another_token_would_have_given(case, data):
-    tokens, plan, settings, ranks, _ = case
+    tokens, plan, settings, ranks, _, memory = case
     target = data.draw(st.integers(1, plan.targets))
     token = data.draw(st.integers(0, 70))
-    found = distributions_at(tokens, plan, [target], settings, 71, ranks)
+    found = distributions_at(tokens, plan, [target], settings, 71, ranks, memory=memory)
     changed = tokens.copy()
     changed[target] = token
     starts = [plan.rank_targets(rank, ranks)[0] for rank in range(ranks)]
     start = max(start for start in starts if start <= target)
-    order, hits, total = (part[-1] for part in match_all(changed, plan, settings, start, target))
+    counts = match_all(changed, plan, settings, start, target, memory)
+    order, hits, total = (part[-1] for part in counts)
     assert (found.orders[0], found.totals[0], found.hits[0, token]) == (order, total, hits)
 
 

@@ -1,10 +1,13 @@
 """Texts, windows and cache settings that counting is tested on."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings
+from fairway.counting.segments import NO_MEMORY
 
 ALPHABETS = ([0], [1], [0, 1], [0, 7], [0, 1, 2, 3, 65534], list(range(1, 60)))
 
@@ -54,8 +57,15 @@ def caches(draw, kind, **fixed):
 
 @st.composite
 def cases(draw, kind, **fixed):
-    """A text, its windows, a cache, a number of ranks and a number of threads."""
-    tokens = draw(texts())
+    """A text, its windows, a cache, a number of ranks, a number of threads and a memory.
+
+    The memory may be empty; if it is not, the text begins like it, so that it is of use.
+    """
+    tokens, memory = draw(texts()), NO_MEMORY
     plan = draw(plans(tokens))
     ranks = draw(st.integers(1, min(len(plan), 8)))
-    return tokens, plan, draw(caches(kind, **fixed)), ranks, draw(st.integers(1, 3))
+    settings = draw(caches(kind, **fixed))
+    if draw(st.booleans()):
+        memory = draw(st.sampled_from([tokens[:1], tokens[: len(tokens) // 2], tokens[::-1]]))
+        settings = replace(settings, memory="some", prefill=True)
+    return tokens, plan, settings, ranks, draw(st.integers(1, 3)), memory

@@ -13,11 +13,11 @@ def segment(target, plan):
     return 0 if target <= plan.length else 1 + (target - plan.length - 1) // plan.stride
 
 
-def segments(start, last, plan):
-    """Targets start … last as lists, one per segment."""
+def segments(start, last, plan, offset):
+    """Places of targets start … last behind `offset` tokens, as lists, one per segment."""
     found = defaultdict(list)
     for target in range(start, last + 1):
-        found[segment(target, plan)].append(target)
+        found[segment(target, plan)].append(offset + target)
     return list(found.values())
 
 
@@ -42,16 +42,18 @@ def exact_keys(tokens, target, order, buckets):
     return gram[:-1], gram
 
 
-def count_all(tokens, plan, settings, first, last):
+def count_all(tokens, plan, settings, first, last, memory=()):
     """Totals, hits and distinct successors of every order, (targets, orders) int64."""
+    offset, tokens = len(memory), [*memory, *tokens]
     keys_of = hashed_keys if settings.kind == "hashed" else exact_keys
     start = 1 if settings.prefill else first
     orders = range(settings.min_order, settings.max_order + 1)
     shape = last - first + 1, len(orders)
     totals, hits, distinct = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    groups = segments(start, last, plan)
+    groups = segments(start, last, plan, offset)
     if settings.update == "token":
-        groups = [[target] for target in range(start, last + 1)]
+        groups = [[offset + target] for target in range(start, last + 1)]
+    groups = [list(range(1, offset + 1)), *groups]
     for column, order in enumerate(orders):
         contexts, pairs, successors = Counter(), Counter(), defaultdict(set)
         for group in groups:
@@ -62,10 +64,11 @@ def count_all(tokens, plan, settings, first, last):
             ]
             keys = [keys_of(tokens, target, order, settings.buckets) for target in group]
             for target, (context, pair) in zip(group, keys, strict=True):
-                if target >= first:
-                    totals[target - first, column] = contexts[context]
-                    hits[target - first, column] = pairs[pair]
-                    distinct[target - first, column] = len(successors[context])
+                row = target - offset - first
+                if row >= 0:
+                    totals[row, column] = contexts[context]
+                    hits[row, column] = pairs[pair]
+                    distinct[row, column] = len(successors[context])
             for target, (context, pair) in zip(group, keys, strict=True):
                 contexts[context] += 1
                 pairs[pair] += 1
@@ -73,9 +76,9 @@ def count_all(tokens, plan, settings, first, last):
     return totals, hits, distinct
 
 
-def match_all(tokens, plan, settings, first, last):
+def match_all(tokens, plan, settings, first, last, memory=()):
     """Order, hits and total of the first order from the top with enough counts."""
-    totals, hits, _ = count_all(tokens, plan, settings, first, last)
+    totals, hits, _ = count_all(tokens, plan, settings, first, last, memory)
     order, hit, total = (np.zeros(len(totals), dtype=np.int64) for _ in range(3))
     for row in range(len(totals)):
         for column in reversed(range(totals.shape[1])):

@@ -5,6 +5,7 @@ import numpy as np
 from fairway.corpus.shards import BOS
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets
+from fairway.counting.segments import NO_MEMORY
 from fairway.gates.bayes import TargetCounts
 
 VOCABULARY = 6
@@ -43,10 +44,13 @@ def plan_of(tokens: np.ndarray) -> WindowPlan:
     return WindowPlan(len(tokens) - 1, min(16, len(tokens) - 1), 8)
 
 
-def order_counts(tokens: np.ndarray, cache: dict = CACHE) -> TargetCounts:
+def order_counts(
+    tokens: np.ndarray, cache: dict = CACHE, memory: np.ndarray = NO_MEMORY
+) -> TargetCounts:
     """The exact counts at every target."""
-    settings = CacheSettings.from_settings(cache)
-    counts = count_targets(tokens, plan_of(tokens), 1, len(tokens) - 1, settings)
+    settings = CacheSettings.from_settings(cache | ({"memory": "m"} if len(memory) else {}))
+    last = len(tokens) - 1
+    counts = count_targets(tokens, plan_of(tokens), 1, last, settings, memory=memory)
     chunks = [[array.copy() for array in chunk[1:]] for chunk in counts.chunks()]
     return TargetCounts(*map(np.concatenate, zip(*chunks, strict=True)))
 

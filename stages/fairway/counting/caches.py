@@ -1,7 +1,8 @@
 """N-gram caches: one way to count for every kind.
 
 A cache sees the text from left to right. For target j and order n it says how often the n−1
-tokens before j were seen earlier (total) and how often x_j followed them (hits).
+tokens before j were seen earlier (total) and how often x_j followed them (hits). It may begin with
+a memory, tokens that it counts first (`fairway.counting.segments`).
 
 hashed  tables with collisions, the rule of parameter-golf PR #796 (`fairway.counting.hashed`)
 exact   no collisions at all (`fairway.counting.exact`)
@@ -19,6 +20,7 @@ from fairway.counting.exact_distributions import exact_distributions
 from fairway.counting.hashed import Look, count_hashed, hashed_distributions
 from fairway.counting.hashed_grams import GramTable
 from fairway.counting.order_counts import OrderCounts
+from fairway.counting.segments import NO_MEMORY, CountedText
 from fairway.counting.settings import CacheSettings
 from fairway.stage import StageError
 
@@ -37,21 +39,23 @@ def count_targets(
     settings: CacheSettings,
     threads: int = 1,
     progress: Progress = _no_progress,
+    memory: np.ndarray = NO_MEMORY,
 ) -> MatchCounts | OrderCounts:
     """What the cache knew of targets first_target … last_target (inclusive).
 
     tokens: uint16 (N+1,), may be a read-only memory map; plan: its windows, which say what the
-    segments are. With prefill every target before first_target is counted first; without, counting
-    starts there. progress: called with the number of targets just finished in one order; the sum
-    is targets counted times orders. Raises StageError for a range outside 1 … N.
+    segments are; memory: uint16, tokens before the text. With prefill every target before
+    first_target is counted first; without, counting starts there. progress: called with the number
+    of targets just finished in one order; the sum is targets counted times orders.
+    Raises StageError for a range outside 1 … N.
     """
-    tokens = check_range(tokens, plan, first_target, last_target)
+    text = checked_text(tokens, plan, first_target, last_target, settings, memory)
     if settings.output == "orders":
         share = [(first_target, last_target)]
-        return next(count_exact_orders(tokens, plan, settings, share, threads, progress))
+        return next(count_exact_orders(text, settings, share, threads, progress))
     count = count_hashed if settings.kind == "hashed" else count_exact
     return MatchCounts(
-        first_target, *count(tokens, plan, settings, first_target, last_target, threads, progress)
+        first_target, *count(text, settings, first_target, last_target, threads, progress)
     )
 
 
@@ -62,6 +66,7 @@ def count_ranks(
     settings: CacheSettings,
     threads: int = 1,
     progress: Progress = _no_progress,
+    memory: np.ndarray = NO_MEMORY,
 ) -> Iterator[MatchCounts | OrderCounts]:
     """The counts of every rank, in order; each target is counted once in all.
 
@@ -71,12 +76,12 @@ def count_ranks(
     shares = [plan.rank_targets(rank, ranks) for rank in range(ranks)]
     if not settings.prefill:
         for first, last in shares:
-            yield count_targets(tokens, plan, first, last, settings, threads, progress)
+            yield count_targets(tokens, plan, first, last, settings, threads, progress, memory)
     elif settings.output == "orders":
-        tokens = check_range(tokens, plan, 1, plan.targets)
-        yield from count_exact_orders(tokens, plan, settings, shares, threads, progress)
+        text = checked_text(tokens, plan, 1, plan.targets, settings, memory)
+        yield from count_exact_orders(text, settings, shares, threads, progress)
     else:
-        whole = count_targets(tokens, plan, 1, plan.targets, settings, threads, progress)
+        whole = count_targets(tokens, plan, 1, plan.targets, settings, threads, progress, memory)
         for first, last in shares:
             part = slice(first - 1, last)
             yield MatchCounts(first, whole.order[part], whole.hits[part], whole.total[part])
@@ -90,6 +95,7 @@ def distributions_at(
     vocabulary: int,
     ranks: int = 1,
     look: Look = GramTable.ask,
+    memory: np.ndarray = NO_MEMORY,
 ) -> MatchDistributions | OrderDistributions:
     """What the cache would have said of every token of the vocabulary at some targets.
 
@@ -102,17 +108,17 @@ def distributions_at(
     targets = np.asarray(targets, dtype=np.int64)
     if targets.size == 0 or (np.diff(targets) <= 0).any():
         raise StageError("targets: empty or not in order; expected rising numbers")
-    tokens = check_range(tokens, plan, int(targets[0]), int(targets[-1]))
+    text = checked_text(tokens, plan, int(targets[0]), int(targets[-1]), settings, memory)
     exact = settings.kind == "exact"
     distributions = exact_distributions if exact else partial(hashed_distributions, look=look)
-    starts = [1]
+    starts, places = [1], text.offset + targets
     if not settings.prefill:
         starts = [plan.rank_targets(rank, ranks)[0] for rank in range(ranks)]
     pieces = []
-    for start, stop in zip(starts, [*starts[1:], plan.targets + 1], strict=True):
-        part = targets[(targets >= start) & (targets < stop)]
+    for start, stop in zip(starts, [*starts[1:], len(text.tokens)], strict=True):
+        part = places[(places >= start) & (places < stop)]
         if part.size:
-            pieces.append(distributions(tokens, plan, settings, start, part, vocabulary))
+            pieces.append(distributions(text, settings, start, part, vocabulary))
     found = type(pieces[0])(*map(np.concatenate, zip(*pieces, strict=True)))
     if exact and settings.output == "match":
         return first_match(found, settings)
@@ -126,6 +132,7 @@ def tables_stay(
     settings: CacheSettings,
     vocabulary: int,
     ranks: int = 1,
+    memory: np.ndarray = NO_MEMORY,
 ) -> list[bool]:
     """Whether each of a hashed cache's tables is the same before and after it was asked.
 
@@ -139,7 +146,7 @@ def tables_stay(
         stay.append(table.digest() == before)
 
     if settings.kind == "hashed":
-        distributions_at(tokens, plan, targets, settings, vocabulary, ranks, look=look)
+        distributions_at(tokens, plan, targets, settings, vocabulary, ranks, look, memory)
     return stay
 
 
@@ -154,12 +161,20 @@ def first_match(found: OrderDistributions, settings: CacheSettings) -> MatchDist
     return MatchDistributions(orders, totals, hits)
 
 
-def check_range(tokens: np.ndarray, plan: WindowPlan, first: int, last: int) -> np.ndarray:
-    """Tokens as a plain read-only uint16 array; StageError for targets outside the text."""
-    if len(tokens) != plan.targets + 1:
-        raise StageError(f"tokens: {len(tokens)}; expected {plan.targets + 1} for these windows")
+def checked_text(
+    tokens: np.ndarray,
+    plan: WindowPlan,
+    first: int,
+    last: int,
+    settings: CacheSettings,
+    memory: np.ndarray,
+) -> CountedText:
+    """Memory and text as the cache sees them.
+
+    Raises StageError for targets outside the text, or a memory that the cache does not name.
+    """
     if not 1 <= first <= last <= plan.targets:
         raise StageError(f"targets {first} to {last}: expected a range in 1 to {plan.targets}")
-    plain = np.asarray(tokens, dtype=np.uint16).view(np.ndarray)
-    plain.flags.writeable = False
-    return plain
+    if (settings.memory is None) != (len(memory) == 0):
+        raise StageError(f"cache.memory: {settings.memory}; found {len(memory)} tokens of memory")
+    return CountedText.of(tokens, plan, memory)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fairway.corpus.shards import BOS
-from fairway.counting.segments import segment_first
+from fairway.counting.segments import Segments, segment_first
 from fairway.kernels.compiled import borrowing, compiled
 from fairway.kernels.prefetch import prefetch
 
@@ -43,16 +43,17 @@ class Rules(NamedTuple):
     """What is counted and what is noted.
 
     first_target: of the targets to report; earlier ones are only counted. widest: tokens of the
-    longest context. narrowest: of the shortest to be noted. length, stride: of the segments,
-    stride 0 to count per token. min_count: totals below are not noted. every_order: note every
-    order, not just the highest. cross_documents: whether a context may reach over a BOS.
+    longest context. narrowest: of the shortest to be noted. per_token: count each target before
+    the next is looked up, not segment by segment. min_count: totals below are not noted.
+    every_order: note every order, not just the highest. cross_documents: whether a context may
+    reach over a BOS.
     """
 
     first_target: int
     narrowest: int
     widest: int
-    length: int
-    stride: int
+    segments: Segments
+    per_token: bool
     min_count: int
     every_order: bool
     cross_documents: bool
@@ -136,9 +137,9 @@ def cut_between_groups(entries, most, cuts):
 @borrowing
 def _first_unseen(target, rules):
     """The first target that is not counted yet when `target` is looked up."""
-    if rules.stride == 0:
+    if rules.per_token:
         return target
-    return segment_first(target, rules.length, rules.stride)
+    return segment_first(target, rules.segments)
 
 
 @borrowing

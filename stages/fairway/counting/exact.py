@@ -31,6 +31,7 @@ from fairway.counting.context_groups import (
 )
 from fairway.counting.counts import Found, empty_found
 from fairway.counting.order_counts import OrderCounts, OrderCountsWriter
+from fairway.counting.segments import CountedText
 from fairway.kernels.threads import run_threads, share_out, split
 from fairway.stage import StageError
 
@@ -53,9 +54,9 @@ class Piece:
 class ExactCounts:
     """The exact counts of one stretch of text.
 
-    tokens: uint16 (N+1,), read-only; plan: the `WindowPlan`; settings: `CacheSettings` of kind
-    exact. Targets first_target … last_target are reported. With prefill every earlier target is
-    counted too; without, counting starts at first_target.
+    settings: `CacheSettings` of kind exact. Targets first_target … last_target are reported. With
+    prefill every earlier target is counted too, the memory's first; without, counting starts at
+    first_target.
 
     cells: uint32 (targets, 4), by target from first_target on: the order noted last, 0 for none,
     and its hits, its total and its distinct successors. They stand together because they are
@@ -64,25 +65,25 @@ class ExactCounts:
     """
 
     def __init__(
-        self, tokens, plan, settings, first_target: int, last_target: int, threads: int
+        self, text: CountedText, settings, first_target: int, last_target: int, threads: int
     ) -> None:
-        if len(tokens) > MAX_TOKENS:
-            raise StageError(f"tokens: {len(tokens)}; exact counts take at most {MAX_TOKENS}")
-        self.tokens = np.array(tokens[: last_target + 1])  # read at random, so not from a file
+        if len(text.tokens) > MAX_TOKENS:
+            raise StageError(f"tokens: {len(text.tokens)}; exact counts take at most {MAX_TOKENS}")
+        first, self.last = text.offset + first_target, text.offset + last_target
+        self.tokens = np.array(text.tokens[: self.last + 1])  # read at random, not from a file
         self.settings, self.threads = settings, threads
         every_order = settings.output == "orders"
         self.rules = Rules(
-            first_target,
+            first,
             settings.min_order - 1,
             settings.max_order - 1,
-            plan.length,
-            plan.stride if settings.update == "segment" else 0,
+            text.segments,
+            settings.update == "token",
             1 if every_order else settings.min_count,
             every_order,
             settings.cross_documents,
         )
-        self.first = 1 if settings.prefill else first_target
-        self.last = last_target
+        self.first = 1 if settings.prefill else first
         self.cells = np.zeros((last_target + 1 - first_target, 4), dtype=np.uint32)
 
     def match(self, progress: Callable[[int], None]) -> None:
@@ -170,8 +171,7 @@ class ExactCounts:
 
 
 def count_exact(
-    tokens: np.ndarray,
-    plan,
+    text: CountedText,
     settings,
     first_target: int,
     last_target: int,
@@ -179,7 +179,7 @@ def count_exact(
     progress: Callable[[int], None],
 ) -> Found:
     """Orders, hits and totals of targets first_target … last_target (see `ExactCounts`)."""
-    counts = ExactCounts(tokens, plan, settings, first_target, last_target, threads)
+    counts = ExactCounts(text, settings, first_target, last_target, threads)
     counts.match(progress)
     found = empty_found(len(counts.cells))
     parts = split(len(counts.cells), threads)
@@ -194,8 +194,7 @@ def count_exact(
 
 
 def count_exact_orders(
-    tokens: np.ndarray,
-    plan,
+    text: CountedText,
     settings,
     shares: list[tuple[int, int]],
     threads: int,
@@ -203,7 +202,7 @@ def count_exact_orders(
 ) -> Iterator[OrderCounts]:
     """Counts of every order for each share (first, last target); shares follow one another."""
     first_target = shares[0][0]
-    counts = ExactCounts(tokens, plan, settings, first_target, shares[-1][1], threads)
+    counts = ExactCounts(text, settings, first_target, shares[-1][1], threads)
     writers = [
         OrderCountsWriter(first, last + 1 - first, settings.min_order) for first, last in shares
     ]

@@ -8,7 +8,7 @@ checked by them.
 import numpy as np
 
 from fairway.counting.counts import OrderDistributions
-from fairway.counting.segments import context_reach, segment_first
+from fairway.counting.segments import CountedText, context_reach, segment_first
 from fairway.kernels.compiled import compiled
 
 
@@ -16,9 +16,10 @@ from fairway.kernels.compiled import compiled
 def count_shared_contexts(tokens, start, targets, unseen, reach, found):
     """Compare each counted target with the asked ones: how much of their contexts is the same?
 
-    targets: those asked; unseen: int64, the first target that none of them knows yet; reach:
-    uint8, tokens of their longest contexts. found: uint32 (targets, widths, vocabulary), gets at
-    [k, w, t] how many tokens t came after the same w ≥ 1 tokens, but not w+1 within reach.
+    Targets are places here. targets: those asked; unseen: int64, the first target that none of
+    them knows yet; reach: uint8, tokens of their longest contexts. found: uint32 (targets, widths,
+    vocabulary), gets at [k, w, t] how many tokens t came after the same w ≥ 1 tokens, but not w+1
+    within reach.
     """
     of_token = [np.flatnonzero(tokens[targets - 1] == token) for token in range(found.shape[2])]
     for target in range(start, unseen.max()):
@@ -33,16 +34,16 @@ def count_shared_contexts(tokens, start, targets, unseen, reach, found):
 
 
 def exact_distributions(
-    tokens: np.ndarray, plan, settings, start: int, targets: np.ndarray, vocabulary: int
+    text: CountedText, settings, start: int, targets: np.ndarray, vocabulary: int
 ) -> OrderDistributions:
     """Counts of every order for every token of the vocabulary, had it been the target's token.
 
-    targets: sorted, none twice; start: the first target that is counted.
+    targets: places, sorted, none twice; start: the first place that is counted.
     """
-    widest = settings.max_order - 1
+    tokens, widest = text.tokens, settings.max_order - 1
     unseen = targets
     if settings.update == "segment":
-        firsts = [segment_first(target, plan.length, plan.stride) for target in targets.tolist()]
+        firsts = [segment_first(target, text.segments) for target in targets.tolist()]
         unseen = np.array(firsts, dtype=np.int64)
     reach = np.minimum(targets, widest).astype(np.uint8)
     if not settings.cross_documents:
@@ -53,8 +54,10 @@ def exact_distributions(
         count_shared_contexts(tokens, start, targets, unseen, reach, hits)
     hits = np.cumsum(hits[:, ::-1], axis=1, dtype=np.uint32)[:, ::-1]  # longer ones share these
     if settings.min_order == 1:
+        seen = np.zeros(vocabulary, dtype=np.int64)
         for row, end in zip(hits, unseen.tolist(), strict=True):
-            row[0] = np.bincount(tokens[start:end], minlength=vocabulary)
+            seen += np.bincount(tokens[start:end], minlength=vocabulary)
+            row[0], start = seen, end
     hits = hits[:, settings.min_order - 1 :]
     return OrderDistributions(
         hits.sum(axis=2, dtype=np.uint32), hits, (hits > 0).sum(axis=2, dtype=np.uint32)

@@ -25,7 +25,7 @@ import numpy as np
 from fairway.counting.counters import empty_counters
 from fairway.counting.counts import Found, MatchDistributions, empty_found
 from fairway.counting.hashed_grams import GramTable, Walk
-from fairway.counting.segments import segment_first, segment_last
+from fairway.counting.segments import CountedText, Segments, segment_first, segment_last
 from fairway.kernels.compiled import compiled
 from fairway.kernels.threads import run_line, run_threads
 
@@ -56,8 +56,7 @@ def clear_unmatched(found):
 
 
 def count_hashed(
-    tokens: np.ndarray,
-    plan,
+    text: CountedText,
     settings,
     first_target: int,
     last_target: int,
@@ -66,17 +65,18 @@ def count_hashed(
 ) -> Found:
     """Orders, hits and totals of targets first_target … last_target.
 
-    With prefill every earlier target is counted first; without, counting starts at first_target.
-    progress: called with the number of targets just finished in one order.
+    With prefill every earlier target is counted first, and the memory's before; without, counting
+    starts at first_target. progress: called with the number of targets just finished in one order.
     """
-    read_from = int(segment_first(first_target, plan.length, plan.stride))
-    start = 1 if settings.prefill else first_target
+    first_place, last_place = text.offset + first_target, text.offset + last_target
+    read_from = int(segment_first(first_place, text.segments))
+    start = 1 if settings.prefill else first_place
     lengths = walks(settings.max_order, settings.min_order, settings.cross_documents)
     threads = min(threads, len(lengths))
-    parts = _parts(plan, start, last_target, len(lengths), threads)
+    parts = _parts(text.segments, start, last_place, len(lengths), threads)
     counters = [empty_counters(settings.buckets + 1) for _ in range(threads)]
     tables: list[GramTable | None] = [None] * threads
-    found = empty_found(last_target + 1 - read_from)
+    found = empty_found(last_place + 1 - read_from)
 
     def found_of(first: int, last: int) -> Found:
         low, high = max(first - read_from, 0), max(last + 1 - read_from, 0)
@@ -86,14 +86,14 @@ def count_hashed(
         first, last = parts[thread]
         walk, place = lengths[item], item % threads
         if thread == 0:
-            tables[place] = GramTable(tokens, plan, settings, walk, start, counters[place])
+            tables[place] = GramTable(text, settings, walk, start, counters[place])
         table = tables[place]
         if first < read_from:
             table.advance(min(last, read_from - 1), empty_found(0))
         if last >= read_from:
             table.advance(last, found_of(first, last))
         if walk.contexts and thread == threads - 1:
-            progress(last_target + 1 - start)
+            progress(last_place + 1 - start)
 
     def clear(thread: int) -> None:
         for array in found_of(*parts[thread]):
@@ -102,28 +102,26 @@ def count_hashed(
     run_threads(clear, threads)
     run_line(work, len(lengths), threads)
     run_threads(lambda thread: clear_unmatched(found_of(*parts[thread])), threads)
-    return tuple(array[first_target - read_from :] for array in found)
+    return tuple(array[first_place - read_from :] for array in found)
 
 
 def _parts(
-    plan, start: int, last_target: int, lengths: int, threads: int
+    segments: Segments, start: int, last: int, lengths: int, threads: int
 ) -> list[tuple[int, int]]:
-    """First and last target of each thread's part of the text; parts end where segments end.
+    """First and last place of each thread's part of the text; parts end where segments end.
 
     A thread waits until those before it are through with the first length. So each gets a little
     less than the one before, and all end at the same time.
     """
     shares = np.cumsum((1 - 1 / lengths) ** np.arange(threads))
-    targets = last_target + 1 - start
+    targets = last + 1 - start
     ends = [start + int(targets * share) - 1 for share in shares / shares[-1]]
-    ends = [int(segment_last(max(end, start), plan.length, plan.stride)) for end in ends]
-    ends = [min(end, last_target) for end in ends]
+    ends = [min(int(segment_last(max(end, start), segments)), last) for end in ends]
     return list(zip([start, *(end + 1 for end in ends[:-1])], ends, strict=True))
 
 
 def hashed_distributions(
-    tokens: np.ndarray,
-    plan,
+    text: CountedText,
     settings,
     start: int,
     targets: np.ndarray,
@@ -132,14 +130,14 @@ def hashed_distributions(
 ) -> MatchDistributions:
     """Counts of every token of the vocabulary at some targets, had it been the target's token.
 
-    targets: sorted, none twice; start: the first target that is counted; look: asks a table.
+    targets: places, sorted, none twice; start: the first that is counted; look: asks a table.
     """
     found = [empty_found(vocabulary) for _ in targets]
     counters = empty_counters(settings.buckets + 1)
     for walk in walks(settings.max_order, settings.min_order, settings.cross_documents):
-        table = GramTable(tokens, plan, settings, walk, start, counters)
+        table = GramTable(text, settings, walk, start, counters)
         for target, row in zip(targets.tolist(), found, strict=True):
-            seen = int(segment_first(target, plan.length, plan.stride)) - 1
+            seen = int(segment_first(target, text.segments)) - 1
             if seen >= table.next_target:
                 table.advance(seen, empty_found(0))
             look(table, target, row)

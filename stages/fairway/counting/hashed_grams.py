@@ -20,7 +20,7 @@ import numpy as np
 
 from fairway.counting.counters import FULL, Counters, add, read
 from fairway.counting.counts import Found
-from fairway.counting.segments import context_reach, segment_last
+from fairway.counting.segments import CountedText, context_reach, segment_last
 from fairway.kernels.compiled import compiled
 from fairway.kernels.prefetch import prefetch
 
@@ -115,10 +115,10 @@ def note_pairs(counts, keys, low, high, no_pair, found):
 
 
 @compiled
-def count_block(first, last, plan, keys, counts, no_pair, walk, min_count, counters, found):
+def count_block(first, last, segments, keys, counts, no_pair, walk, min_count, counters, found):
     """Look up and count targets first … last in the table of one length, segment by segment.
 
-    plan: (length, stride). keys: of the grams at positions first−1 … last; counts: memory for as
+    keys: of the grams at positions first−1 … last; counts: memory for as
     many. counters: B+1 of them; the last counts what takes no part and is emptied every time.
     found: see `note_contexts`, one element per target of the block, or empty if the block is only
     to be counted.
@@ -127,7 +127,7 @@ def count_block(first, last, plan, keys, counts, no_pair, walk, min_count, count
     size = last + 1 - first
     low = fetched = 0
     while low < size:
-        high = min(segment_last(first + low, plan[0], plan[1]) + 1 - first, size)
+        high = min(segment_last(first + low, segments) + 1 - first, size)
         ahead = min(high + AHEAD, size + 1)
         for i in range(fetched, ahead):
             prefetch(small, keys[i])
@@ -143,39 +143,43 @@ def count_block(first, last, plan, keys, counts, no_pair, walk, min_count, count
 
 
 @compiled
-def count_text(tokens, first, last, plan, no_pair, walk, rule, counters, found):
+def count_text(tokens, first, last, segments, no_pair, walk, rule, counters, found):
     """The same for any number of targets, block by block.
 
     rule: (buckets, cross_documents, min_count). found: one element per target, or empty.
     """
     buckets, cross_documents, min_count = rule
-    longest = min(BLOCK_TARGETS + max(plan[0], plan[1]), last + 1 - first)
+    longest = min(BLOCK_TARGETS + max(segments.length, segments.stride), last + 1 - first)
     keys = np.empty(longest + 1, dtype=np.uint32)
     counts = np.empty_like(keys)
     orders, hits, totals = found
     start = first
     while start <= last:
-        stop = min(segment_last(start + BLOCK_TARGETS - 1, plan[0], plan[1]), last) + 1
+        stop = min(segment_last(start + BLOCK_TARGETS - 1, segments), last) + 1
         own = keys[: stop + 1 - start]
         keys_between(tokens, start - 1, stop - 1, walk, buckets, cross_documents, own)
         low, high = start - first, stop - first
         block = orders[low:high], hits[low:high], totals[low:high]
-        count_block(start, stop - 1, plan, own, counts, no_pair, walk, min_count, counters, block)
+        count_block(
+            start, stop - 1, segments, own, counts, no_pair, walk, min_count, counters, block
+        )
         start = stop
 
 
 class GramTable:
-    """The table of one length of grams, and how far it has counted.
+    """The table of one length of grams, and how far it has counted. Targets are places here.
 
-    tokens: uint16 (N+1,); plan: the `WindowPlan`; settings: `CacheSettings` of kind hashed;
-    start: the first target that is counted; counters: buckets + 1 of them, of any content. Taking
-    the same ones for the next table saves touching fresh memory, which costs more than emptying
-    them. next_target: the first target whose segment is not counted yet.
+    settings: `CacheSettings` of kind hashed; start: the first target that is counted; counters:
+    buckets + 1 of them, of any content. Taking the same ones for the next table saves touching
+    fresh memory, which costs more than emptying them. next_target: the first target whose segment
+    is not counted yet.
     """
 
-    def __init__(self, tokens, plan, settings, walk: Walk, start: int, counters: Counters) -> None:
-        self.tokens, self.settings, self.walk = tokens, settings, walk
-        self.plan = plan.length, plan.stride
+    def __init__(
+        self, text: CountedText, settings, walk: Walk, start: int, counters: Counters
+    ) -> None:
+        self.tokens, self.segments = text
+        self.settings, self.walk = settings, walk
         self.next_target = start
         self.counters = counters
         self.counters.small[:] = 0
@@ -194,7 +198,7 @@ class GramTable:
             self.tokens,
             first,
             last,
-            self.plan,
+            self.segments,
             self.no_pair,
             self.walk,
             rule,

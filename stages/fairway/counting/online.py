@@ -12,13 +12,16 @@ Two rows of pointers walk the tree, with one node for each context length:
     counted   the contexts of the next target to be counted; with updates per segment it waits at
               the segment's start until the segment is complete
 
-Contexts followed as pointers into a tree are PPM's (Cleary and Witten, 1984).
+Contexts followed as pointers into a tree are PPM's (Cleary and Witten, 1984). A memory is not put
+into the tree, which would take a hundred times its size; its contexts are intervals in an index
+(`fairway.counting.memory_index`), and what the two say is added up.
 """
 
 import numpy as np
 
 from fairway.corpus.shards import BOS
-from fairway.counting.segments import segment_last
+from fairway.counting.memory_index import add_followers, advance_intervals, index_memory
+from fairway.counting.segments import NO_MEMORY, Segments, segment_last
 from fairway.kernels.compiled import compiled
 from fairway.kernels.dictionary import FULLEST, doubled, find_slot, gram_key, scramble, slot_shift
 from fairway.stage import StageError
@@ -100,18 +103,42 @@ def read_contexts(nodes, known, totals, distinct, hits):
             child = nodes[child, _SIBLING]
 
 
+class MemoryContexts:
+    """The contexts of the next target in a memory, as the tokens after it come."""
+
+    def __init__(self, tokens: np.ndarray, settings) -> None:
+        self.index, self.settings = index_memory(tokens, settings.max_order), settings
+        self.intervals = np.zeros((settings.max_order, 2), dtype=np.int64)
+        self.intervals[0, 1] = len(tokens)
+
+    def push(self, token: int) -> None:
+        """Take the next token."""
+        advance_intervals(self.index, self.intervals, token)
+        if token == BOS and not self.settings.cross_documents:
+            self.intervals[2:] = 0
+
+    def add(self, totals: np.ndarray, hits: np.ndarray, distinct: np.ndarray) -> None:
+        """Add what followed the contexts to counts as `OnlineCounts.read` gives them."""
+        narrowest = self.settings.min_order - 1
+        for row in range(len(totals)):
+            counts = totals[row : row + 1], distinct[row : row + 1], hits[row]
+            add_followers(self.index, narrowest + row, self.intervals[narrowest + row], counts)
+
+
 class OnlineCounts:
     """What an exact cache knows of the next target, while tokens are pushed one by one.
 
     settings: `CacheSettings` of kind exact; plan: the `WindowPlan` of the text; vocabulary: token
-    ids are below it. One rank has the whole text. Memory: about 60 bytes per token and order.
+    ids are below it; memory: uint16, the tokens before the text. One rank has the whole text.
+    Takes about 60 bytes per token and order, and 6 per token of memory.
     Raises StageError for a hashed cache.
     """
 
-    def __init__(self, settings, plan, vocabulary: int) -> None:
+    def __init__(self, settings, plan, vocabulary: int, memory: np.ndarray = NO_MEMORY) -> None:
         if settings.kind != "exact":
             raise StageError(f"cache.kind: {settings.kind}; counts of one token need exact")
-        self.settings, self.plan, self.vocabulary = settings, plan, vocabulary
+        self.settings, self.vocabulary = settings, vocabulary
+        self.segments = Segments(plan.length, plan.stride, 0)
         self.next_target = 0
         self.pending: list[int] = []  # tokens of a segment that is not complete
         orders = settings.max_order + 1 - settings.min_order
@@ -123,6 +150,10 @@ class OnlineCounts:
         self.known = np.full(settings.max_order, NONE, dtype=np.int64)
         self.known[0] = ROOT
         self.counted = self.known.copy()
+        self.memory = MemoryContexts(memory, settings) if len(memory) else None
+        for token in memory[-settings.max_order :].tolist():  # what first contexts reach back to
+            self.memory.push(token)
+            self._count(token, is_target=False)
 
     def push(self, token: int) -> None:
         """Take the next token of the text; the first is the one before target 1.
@@ -132,14 +163,16 @@ class OnlineCounts:
         if not 0 <= token < self.vocabulary:
             raise StageError(f"token {token}: expected 0 to {self.vocabulary - 1}")
         target, self.next_target = self.next_target, self.next_target + 1
+        if self.memory is not None:
+            self.memory.push(token)
         if target == 0:
-            self._count(token, is_target=False)
+            self._count(token, is_target=self.memory is not None)
             self.known[:] = self.counted
             return
         self.pending.append(token)
         last = target
         if self.settings.update == "segment":
-            last = segment_last(target, self.plan.length, self.plan.stride)
+            last = segment_last(target, self.segments)
         if target == last:
             for seen in self.pending:
                 self._count(seen, is_target=True)
@@ -155,6 +188,8 @@ class OnlineCounts:
         """
         rows = self.known[self.settings.min_order - 1 :]
         read_contexts(self.nodes, rows, self._totals, self._distinct, self._hits)
+        if self.memory is not None:
+            self.memory.add(self._totals, self._hits, self._distinct)
         return self._totals, self._hits, self._distinct
 
     def read_match(self) -> tuple[int, int, np.ndarray]:

@@ -23,7 +23,8 @@ class CacheSettings:
     empty. update: when a target is counted: after its segment, or (exact only) right after itself.
     cross_documents: whether a context may reach back over a BOS; if not, it may begin at its
     document's BOS but not before it. output: match (first order from the top with enough counts)
-    or orders (every order, exact only).
+    or orders (every order, exact only). memory: name of the text that is counted before all
+    others; null for none.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class CacheSettings:
     update: str = "segment"
     cross_documents: bool = True
     output: str = "match"
+    memory: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("kind", self.kind, ("hashed", "exact"))
@@ -46,6 +48,8 @@ class CacheSettings:
         _whole("min_count", self.min_count, 1, 2**32 - 1)
         _one_of("prefill", self.prefill, (True, False))
         _one_of("cross_documents", self.cross_documents, (True, False))
+        if self.memory is not None:
+            _one_of("prefill", self.prefill, (True,))  # what ranks begin with is one text
         if exact:
             _one_of("buckets", self.buckets, (None,))
         else:

@@ -9,6 +9,9 @@ an order from the whole text to the current document:
     the orders above                 the exact cache's counts
     order 1 … document_orders        counts of the current document
 
+Behind a memory the text's counts begin with it; the document is a new one, and the weights know
+nothing yet.
+
 Levels without counts are left out. The concentration κ_l > 0 is the total times exp(−s_l), where
 s_l adds up one learned weight per feature of the context: (total, distinct successors), entropy
 of the model, how long the matches are, how much this level and the whole gate helped lately.
@@ -24,6 +27,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fairway.corpus.shards import BOS
+from fairway.counting.segments import NO_MEMORY
 from fairway.gates.bayes_counts import BLOCK, Block, Levels, Trees, new_block, new_levels
 from fairway.gates.bayes_kernels import (
     FEATURES,
@@ -36,7 +41,7 @@ from fairway.gates.bayes_kernels import (
 )
 from fairway.gates.document_counts import fitted, new_document
 from fairway.gates.settings import BayesSettings
-from fairway.gates.successors import new_tree, with_room
+from fairway.gates.successors import tree_of, with_room
 
 CHUNK = 8192  # targets mixed before the text's tree is given more room
 _START_WEIGHT = -2.0  # κ = 7.4 · total before anything is learned
@@ -78,8 +83,8 @@ class TargetCounts(NamedTuple):
 class BayesGate(BayesSettings):
     """The gate with its settings; nothing is kept here but in the states it gives."""
 
-    def start(self) -> BayesState:
-        """The state before the first target."""
+    def start(self, memory: np.ndarray = NO_MEMORY) -> BayesState:
+        """The state before the first target of a text behind a memory, uint16 (tokens,)."""
         levels = self._levels()
         lanes = len(levels.numbers)
         lengths = (self.max_order + 1) * (self.document_orders + 1)
@@ -87,8 +92,10 @@ class BayesGate(BayesSettings):
         weights[: FEATURES[1]] = _START_WEIGHT
         squares = np.full_like(weights, _START_SQUARE)
         learned = Learned(weights, squares, np.zeros(lanes, dtype=np.float32), np.zeros(2))
-        trees = Trees(new_tree(self.continuation_orders), new_document(self.document_orders))
         scratch = new_block(BLOCK, lanes), new_workspace(lanes)
+        seen = np.append(memory, np.uint16(BOS)) if len(memory) else memory
+        text = tree_of(seen, self.continuation_orders, levels.text, scratch[0])
+        trees = Trees(text, new_document(self.document_orders))
         return BayesState(levels, learned, trees, scratch)
 
     def nats(

@@ -4,6 +4,8 @@ A tree of grams: node 0 is the empty context, and the child of a context by a to
 one token longer. Children are found through one dictionary of exact (node, token) pairs, so
 nothing collides. A gram counts once per different token before it, which makes these the
 lower-order counts of Kneser and Ney (1995).
+
+A tree may begin with a memory, as if it had been the beginning of the text.
 """
 
 from collections.abc import Iterator
@@ -12,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from fairway.kernels.compiled import borrowing, compiled
-from fairway.kernels.dictionary import find_slot, gram_key, scramble, slot_shift
+from fairway.kernels.dictionary import FULLEST, doubled, find_slot, gram_key, scramble, slot_shift
 from fairway.kernels.prefetch import prefetch
 
 ABSENT = np.uint32(0xFFFFFFFF)  # the node of a context of more tokens than came yet
 _TOTAL, _DISTINCT = 0, 1  # columns of a node
 _SLOTS_PER_NODE = 2
+_MEMORY_TOKENS = 1 << 16  # of a memory, counted before there must be room for more
 _ONE_HIT = np.uint64(1 << 32)  # an entry holds the hits above, the node below
 _NODE = np.uint64((1 << 32) - 1)
 
@@ -116,8 +119,9 @@ def observe(tree, token, longer_is_new, shift, levels, block, row):
 
     Only where the gram one token longer is new (for the highest order: where longer_is_new).
     shift: slot_shift(tree.table). Fills the block's total, distinct and hits before that, of order
-    n at [row, levels[n−1]].
+    n at [row, levels[n−1]]. Returns the node of the last `depth` tokens, or ABSENT.
     """
+    longest = ABSENT
     for order in range(levels.size, 0, -1):
         context = tree.context[order - 1]
         child, is_new = ABSENT, True
@@ -142,7 +146,44 @@ def observe(tree, token, longer_is_new, shift, levels, block, row):
         block.hits[row, level] = seen
         if order < levels.size:
             tree.context[order] = child
+        else:
+            longest = child
     tree.used[1] += 1
+    return longest
+
+
+@compiled
+def _observe_memory(tree, tokens, longest, grams, levels, block):
+    """Count `tokens`, with room for them. grams: a dictionary of grams one token longer than any
+    of the tree, by the node of all but the last. Returns `longest`, as `observe` does."""
+    shift, gram_shift = slot_shift(tree.table), slot_shift(grams)
+    for token in tokens:
+        is_new = True
+        if longest != ABSENT:
+            key = gram_key(longest, token)
+            slot = find_slot(grams, key, scramble(key), gram_shift)
+            is_new = grams[slot, 0] == 0
+            grams[slot, 0] = key
+            grams[slot, 1] = 1
+        longest = observe(tree, token, is_new, shift, levels, block, 0)
+    return longest
+
+
+def tree_of(memory: np.ndarray, depth: int, levels: np.ndarray, block) -> SuccessorTree:
+    """The tree of a gate that has come to the end of a memory; its first token is no target.
+
+    levels: uint64 (depth,), and block: scratch, where `observe` puts what was there before.
+    """
+    tree, longest = new_tree(depth), ABSENT
+    grams, used = np.zeros((2 * _MEMORY_TOKENS, 2), dtype=np.uint64), 0
+    for start in range(1, len(memory) if depth else 0, _MEMORY_TOKENS):
+        part = memory[start : start + _MEMORY_TOKENS]
+        tree = with_room(tree, len(part))
+        while used + len(part) > FULLEST * len(grams):
+            grams = doubled(grams)
+        longest = _observe_memory(tree, part, longest, grams, levels, block)
+        used = np.count_nonzero(grams[:, 0])
+    return tree
 
 
 @borrowing

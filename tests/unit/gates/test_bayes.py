@@ -9,7 +9,7 @@ from fairway.corpus.shards import BOS
 from fairway.gates.bayes import CHUNK, BayesGate
 from fairway.gates.bayes_kernels import FEATURES, log2_bucket
 from fairway.stage import StageError
-from support.tiny_mixing import CACHE, model_scores, order_counts, rows, text
+from support.tiny_mixing import CACHE, VOCABULARY, model_scores, order_counts, rows, text
 
 
 class Successors:
@@ -105,6 +105,28 @@ def test_probabilities_before_learning_equal_those_of_dictionaries(
     )
     nats = gate.nats(gate.start(), tokens[1:], nll, entropy, order_counts(tokens, cache))
     np.testing.assert_allclose(nats, oracle(tokens, nll, gate), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("document_orders", "continuation_orders", "cache"),
+    [(5, 2, {}), (3, 0, {"min_order": 1}), (2, 1, {"max_order": 2}), (6, 3, {"min_order": 4})],
+)
+def test_behind_a_memory_is_as_behind_a_text_of_which_nothing_was_learned(
+    document_orders, continuation_orders, cache
+):
+    memory, tokens = text(300), text(200, seed=1)
+    memory[0] = VOCABULARY  # no gram that begins here comes again
+    cache = CACHE | cache
+    both = np.concatenate([memory, tokens])
+    gate = BayesGate(
+        cache["min_order"], cache["max_order"], 1e-12, document_orders, continuation_orders
+    )
+    _, nll, entropy = model_scores(both)
+    whole = gate.nats(gate.start(), both[1:], nll, entropy, order_counts(both, cache))
+    counts, part = order_counts(tokens, cache, memory), slice(len(memory), None)
+    state = gate.start(memory)
+    nats = gate.nats(state, tokens[1:], nll[part], entropy[part], counts)
+    np.testing.assert_array_equal(nats, whole[part])
 
 
 def test_a_step_follows_the_gradient_of_the_loss():
