@@ -5,11 +5,16 @@ Standard library only (tqdm on a terminal), so that importing it costs nothing.
 
 import contextlib
 import errno
+import functools
 import glob
 import hashlib
 import json
 import os
+import platform
+import shutil
+import stat
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +23,7 @@ from typing import Any
 
 EXIT_BAD_INPUT = 2
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MOST_LINKS = 40  # followed one behind the other, as the kernel does
 
 
 class StageError(Exception):
@@ -85,12 +91,53 @@ def naming_on_full_disk(path: Path) -> Iterator[None]:
         raise StageError(f"{path}: cannot write: {error.strerror}") from None
 
 
+@contextlib.contextmanager
+def _naming_any_failure(path: Path) -> Iterator[None]:
+    """Within, where nothing but writing `path` happens, any OSError becomes a StageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StageError(f"{path}: cannot write: {error.strerror}") from None
+
+
+def _follow(path: Path) -> tuple[Path, bool]:
+    """What a path means, links followed, and whether it is written to as it is: a pipe, a
+    character device, or an open file under its number (/dev/stdout). Else it is a file, or not
+    there yet. Raises StageError for a folder or another kind.
+    """
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            break
+        folder = Path(os.path.realpath(path.parent))
+        if folder.name == "fd" and folder.is_relative_to("/proc"):
+            return path, True
+        path = folder / path.readlink()
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return path, False
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        found = "a folder" if stat.S_ISDIR(mode) else "a socket or a block device"
+        raise StageError(f"{path}: is {found}; expected a file to write")
+    return path, not stat.S_ISREG(mode)
+
+
+@functools.cache
+def _machine() -> str:
+    """Eight hex digits for where process ids mean the same: this host, this container."""
+    try:
+        container = Path("/proc/self/ns/pid").readlink()
+    except OSError:  # not on Linux
+        container = Path()
+    return hashlib.sha256(f"{platform.node()} {container}".encode()).hexdigest()[:8]
+
+
 def _remove_leftovers(path: Path) -> None:
-    """Remove temporary files of `path` whose process is gone: it was killed."""
-    for leftover in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp{glob.escape(path.suffix)}"):
-        writer = leftover.name.removeprefix(f".{path.stem}.").partition(".")[0]
+    """Remove temporary files of `path` whose process was killed; other machines' stay."""
+    start, end = f".{path.stem}.{_machine()}-", f".tmp{path.suffix}"
+    for leftover in path.parent.glob(f"{glob.escape(start)}*{glob.escape(end)}"):
         try:
-            os.kill(int(writer), 0)
+            os.kill(int(leftover.name.removeprefix(start).removesuffix(end)), 0)
         except ProcessLookupError:
             leftover.unlink(missing_ok=True)
         except (ValueError, OSError):
@@ -98,26 +145,60 @@ def _remove_leftovers(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_output(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in `path`'s folder; on success it is synced and renamed to `path`.
-
-    On any exception the temporary file is removed and `path` is left as it was; a killed
-    process leaves at most the temporary file, whose name begins with a dot, until `path` is
-    written again. The temporary name keeps the suffix, since some writers (numpy) append one.
-    Raises StageError if the disk is full.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of a file, which then takes the file's place."""
+    temporary = path.with_name(f".{path.stem}.{_machine()}-{os.getpid()}.tmp{path.suffix}")
+    with _naming_any_failure(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        temporary.unlink(missing_ok=True)
+        old = path.stat() if path.exists() else None
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+        os.close(os.open(temporary, flags, 0o666 if old is None else 0o600))
     try:
         with naming_on_full_disk(path):
             yield temporary
+        with _naming_any_failure(path):
             with temporary.open("rb+") as file:
+                if old is not None:
+                    with contextlib.suppress(PermissionError):  # only root gives files away
+                        os.fchown(file.fileno(), old.st_uid, old.st_gid)
+                    os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
                 os.fsync(file.fileno())
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _filling(path: Path) -> Iterator[Path]:
+    """Yield a temporary path elsewhere, whose content then goes into a pipe or a device."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        with (
+            _naming_any_failure(path),
+            temporary.open("rb") as content,
+            os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND), "wb") as output,
+        ):
+            shutil.copyfileobj(content, output)
+
+
+@contextlib.contextmanager
+def atomic_output(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; on success what was written there becomes the content of `path`.
+
+    The temporary file lies in the folder of `path`, is synced and takes its place at once. On any
+    exception it is removed and `path` is left as it was; a killed process leaves at most the
+    temporary file, whose name begins with a dot, until `path` is written again. Its name keeps
+    the suffix, since some writers (numpy) append one. Links are followed, and a file that is
+    replaced leaves its mode and owner. Pipes and devices, which cannot be replaced, are written
+    to once the content is whole. Raises StageError if `path` cannot be written.
+    """
+    with _naming_any_failure(path):
+        target, stays = _follow(Path(path))
+    with _filling(target) if stays else _replacing(target) as temporary:
+        yield temporary
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -127,20 +208,26 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's `main`; bad input and a full disk become one line on stderr and exit 2."""
+    """Run a stage's `main`; bad input, and what the system refuses (a full disk, a file that must
+    not be read), become one line on stderr and exit 2."""
     try:
         main()
     except StageError as error:
         message = str(error)
     except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        message = f"{error.filename or 'output'}: cannot write: {error.strerror}"
+        message = _in_one_line(error)
     else:
         return
     message = " ".join(message.splitlines())
     print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
     sys.exit(EXIT_BAD_INPUT)
+
+
+def _in_one_line(error: OSError) -> str:
+    if error.errno in _DISK_FULL:
+        return f"{error.filename or 'output'}: cannot write: {error.strerror}"
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
 
 
 class Progress:
