@@ -60,6 +60,7 @@ rule mix_scores:
     output:
         sums="results/rows/{row}/seed{seed}.json",
         evidence="results/rows/{row}/seed{seed}.npz",
+        profile="results/rows/{row}/seed{seed}.profile.npz",
     log:
         "results/logs/mix_scores/{row}.seed{seed}.log",
     benchmark:
@@ -72,7 +73,7 @@ rule mix_scores:
             "--manifest {input.manifest} --val {input.val} --val-bytes {input.val_bytes} "
             "--seed {wildcards.seed} --scores {input.scores} --counts {input.counts} "
             "--model-audit {input.model_audit} --cache-audit {input.cache_audit} "
-            "--sums {output.sums} --evidence {output.evidence}",
+            "--sums {output.sums} --evidence {output.evidence} --profile {output.profile}",
         )
 
 

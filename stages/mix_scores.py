@@ -9,12 +9,13 @@
         --counts results/counts/hashed15/rank?.npz \\
         --model-audit results/models/ebls/seed1337/audit.npz \\
         --cache-audit results/counts/hashed15/audit.npz \\
-        --sums /tmp/seed1337.json --evidence /tmp/seed1337.npz
+        --sums /tmp/seed1337.json --evidence /tmp/seed1337.npz --profile /tmp/seed1337.profile.npz
 
 Reads the rank shards in order, carries the gate's state from one to the next, and writes the
-sums of nats and bytes by rank. On the way it looks at whole distributions at the audit's targets,
-where the gate's state is at hand, and writes what it saw as evidence for audit_row. A row without
-a cache takes no --counts and no --cache-audit.
+sums of nats and bytes by rank, and the same by document, stretch of the text and matched order
+(the profile: what statistics over documents and the report read). On the way it looks at whole
+distributions at the audit's targets, where the gate's state is at hand, and writes what it saw as
+evidence for audit_row. A row without a cache takes no --counts and no --cache-audit.
 """
 
 import argparse
@@ -28,8 +29,11 @@ import numpy as np
 from fairway.audit.evidence import CacheEvidence, ModelEvidence, audit_targets
 from fairway.audit.witness import Witness
 from fairway.corpus.manifest import Manifest
+from fairway.corpus.shards import BOS
+from fairway.counting.settings import CacheSettings
 from fairway.rows.gate import load_counts, row_gate
 from fairway.rows.mixing import RankShard, mix_row, row_mixer
+from fairway.rows.profile import Profiler
 from fairway.scoring.scores import Scores
 from fairway.stage import StageError, read_spec, run
 
@@ -56,6 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cache-audit", type=Path, nargs="*", default=[])
     parser.add_argument("--sums", type=Path, required=True)
     parser.add_argument("--evidence", type=Path, required=True)
+    parser.add_argument("--profile", type=Path, required=True)
     return parser.parse_args()
 
 
@@ -86,8 +91,10 @@ def main() -> None:
     tokens = manifest.read_val(options.val)
     target_bytes = manifest.read_val_bytes(options.val_bytes)
     witness = witness_of(options, settings, manifest.val.targets)
+    counted = CacheSettings.from_settings(cache) if cache else None
+    profiler = Profiler(witness, tokens, target_bytes, BOS, counted)
     sums = mix_row(
-        row_mixer(witness, tokens),
+        row_mixer(profiler, tokens),
         load_shards(options.scores, options.counts, cache),
         target_bytes,
         settings["row"],
@@ -95,6 +102,7 @@ def main() -> None:
         spec.sha256,
     )
     witness.evidence(sums.artifact_sha256, spec.sha256).save(options.evidence)
+    profiler.profile(spec.sha256).save(options.profile)
     replace(sums, seconds=round(sums.seconds - witness.seconds, 3)).save(options.sums)
 
 

@@ -18,6 +18,7 @@ from fairway.audit.evidence import AuditTargets, CacheEvidence, ModelEvidence, R
 from fairway.rows.gate import Piece, RowGate, cut_piece
 from fairway.stage import StageError
 
+CALIBRATION_BINS = 24  # powers of two of a probability: [1/2, 1], [1/4, 1/2), …, the last from 0
 STATE_CHECKS = 16  # targets before and after which the state is hashed; it may be megabytes
 
 
@@ -43,6 +44,7 @@ class Witness:
         hashed = np.linspace(0, size - 1, min(STATE_CHECKS, size)).astype(int)
         self.kept = dict.fromkeys(hashed.tolist(), False)
         self.stays = np.zeros(len(model.changed), dtype=bool)
+        self.calibration = np.zeros((CALIBRATION_BINS, 3))
         self.seconds = 0.0
 
     def start(self) -> Any:
@@ -75,8 +77,8 @@ class Witness:
         targets = AuditTargets(self.model.targets, self.model.changed)
         return RowEvidence(
             *targets, self.stays, spec, self.mass, self.difference, self.of_model,
-            self.same_counts, np.array(list(self.kept.values()), dtype=bool), artifact_sha256,
-            self.model.spec, self.cache.spec if self.cache else "",
+            self.same_counts, np.array(list(self.kept.values()), dtype=bool), self.calibration,
+            artifact_sha256, self.model.spec, self.cache.spec if self.cache else "",
         )  # fmt: skip
 
     def _look(self, state: Any, token: int, piece: Piece, i: int) -> float:
@@ -84,7 +86,9 @@ class Witness:
         before = self.gate.digest(state) if i in self.kept else ""
         model, entropy = self.model.distributions[i], piece.entropy[0]
         counts = self.cache.at(i) if self.cache else None
-        self.mass[i] = self.gate.distribution(state, model, entropy, counts).sum()
+        whole = self.gate.distribution(state, model, entropy, counts)
+        self.mass[i] = whole.sum()
+        self.calibration += binned(whole, token)
         self.of_model[i] = abs(piece.nll[0] + np.log(model[token]))
         scored = model.copy()  # with the score's own digits, rounded to float32
         scored[token] = np.exp(-np.float64(piece.nll[0]))
@@ -102,6 +106,20 @@ class Witness:
                 changed = changed_tail(tokens, target, self.vocabulary, self.generator)
                 other = self.gate.nats(deepcopy(state), changed, _other_future(block, target))
                 self.stays[i] = first_moved(plain[:target], other[:target]) is None
+
+
+def binned(distribution: np.ndarray, token: int) -> np.ndarray:
+    """A distribution (vocabulary,) by powers of two: how many tokens, their mass, had it come.
+
+    float64 (CALIBRATION_BINS, 3); the last column is 1 in the bin of `token`, the one that came.
+    Summed over targets, a calibrated rule has as many in the last column as mass in the second.
+    """
+    powers = -np.floor(np.log2(np.maximum(distribution, np.finfo(np.float64).tiny))) - 1
+    place = np.clip(powers, 0, CALIBRATION_BINS - 1).astype(np.int64)
+    came = np.zeros(len(distribution))
+    came[token] = 1
+    columns = (np.ones(len(distribution)), distribution, came)
+    return np.stack([np.bincount(place, of, CALIBRATION_BINS) for of in columns], axis=1)
 
 
 def _same_counts(counts: tuple | None, piece: Piece, token: int) -> bool:

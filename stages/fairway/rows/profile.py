@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fairway.counting.settings import CacheSettings
 from fairway.files.arrays import load_arrays, save_arrays
 from fairway.rows.gate import Mixing, Piece
 
@@ -50,7 +51,7 @@ class Profiler:
     """Mixes as `gate` does and adds up what it gives: the same nats, bit for bit.
 
     tokens: (targets + 1,); target_bytes: (targets,); bos: the token that begins a document;
-    orders: the lowest and highest of the row's cache; None without one.
+    cache: the row's, None without one.
     """
 
     def __init__(
@@ -59,15 +60,15 @@ class Profiler:
         tokens: np.ndarray,
         target_bytes: np.ndarray,
         bos: int,
-        orders: tuple[int, int] | None,
+        cache: CacheSettings | None,
     ) -> None:
-        self.gate, self.sizes, self.min_order = gate, target_bytes, orders[0] if orders else 0
+        self.gate, self.sizes, self.cache = gate, target_bytes, cache
         targets = len(target_bytes)
         begins = np.flatnonzero(tokens == bos)  # a target index is its token's
         self.begins = begins if len(begins) and begins[0] == 0 else np.append(0, begins)
         self.stretches = np.linspace(1, targets + 1, STRETCHES + 1).astype(np.int64)[:-1]
         self.sums = {"document": _pair(len(self.begins)), "stretch": _pair(STRETCHES)}
-        columns = orders[1] + 1 if orders else 0
+        columns = cache.max_order + 1 if cache else 0
         self.orders = {key: np.zeros(columns) for key in ("targets", "hits", "nats")}
 
     def start(self) -> Any:
@@ -84,7 +85,7 @@ class Profiler:
             for total, values in zip(self.sums[key], (found, sizes), strict=True):
                 _add(total, place, values)
         if piece.counts is not None:
-            order, hit = matched(piece.counts, self.min_order)
+            order, hit = matched(piece.counts, self.cache.min_order)
             ones = np.ones(len(found))
             for key, values in (("targets", ones), ("hits", hit), ("nats", found)):
                 _add(self.orders[key], order, values)

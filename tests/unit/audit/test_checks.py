@@ -16,7 +16,7 @@ from fairway.audit.evidence import (
     audit_targets,
     sample_targets,
 )
-from fairway.audit.witness import STATE_CHECKS, Witness
+from fairway.audit.witness import CALIBRATION_BINS, STATE_CHECKS, Witness, binned
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets, distributions_at, tables_stay
 from fairway.counting.counts import MatchCounts
@@ -375,3 +375,18 @@ def test_every_stage_looks_at_the_same_targets():
     for name in AuditTargets._fields:
         assert np.array_equal(getattr(one, name), getattr(other, name))
     assert (len(one.sampled), len(one.changed)) == (50, 3)
+
+
+def test_a_distribution_by_powers_of_two():
+    found = binned(np.array([0.5, 0.26, 0.24, 0.0, 2.0]), 2)
+    assert found[0].tolist() == [2, 2.5, 0], "[1/2, 1], and what exceeds it"
+    assert found[1].tolist() == [1, 0.26, 0] and found[2].tolist() == [1, 0.24, 1]
+    assert found[CALIBRATION_BINS - 1].tolist() == [1, 0, 0]
+    assert found.sum(axis=0).tolist() == [5, 3.0, 1]
+
+
+def test_evidence_says_how_calibrated_the_mixture_is():
+    evidence = row_evidence(code_of(*ROWS["bayes"]))
+    found = evidence.calibration
+    assert found[:, 2].sum() == len(evidence.targets), "one token came at each target"
+    assert found[:, 1].sum() == pytest.approx(evidence.mass.sum())

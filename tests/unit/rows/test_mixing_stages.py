@@ -16,6 +16,7 @@ from fairway.corpus.manifest import Manifest, TokenizerFile, TrainText, ValText
 from fairway.corpus.shards import write_shard
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_ranks
+from fairway.rows.profile import Profile
 from fairway.rows.sums import Sums
 from fairway.scoring.forward import score_windows
 from fairway.scoring.scores import Scores
@@ -113,6 +114,7 @@ class Workplace:
         flags += ["--val-bytes", str(self.folder / "val_bytes.npy")]
         flags += ["--model-audit", model, "--cache-audit", *cache]
         flags += ["--evidence", str(self.folder / "row.npz")]
+        flags += ["--profile", str(self.folder / "profile.npz")]
         return [*flags, "--sums", str(self.folder / "sums.json")]
 
     def mix(self, row: str, ranks: int) -> Sums:
@@ -146,6 +148,21 @@ def test_the_score_does_not_depend_on_the_number_of_ranks(workplace, row):
     assert [part.rank for part in three.sums] == [0, 1, 2]
     assert (three.targets, three.bytes, three.seed) == (TARGETS, 2 * TARGETS, 7)
     assert three.counts_spec == (None if row == "neural" else "counts")
+
+
+@pytest.mark.parametrize("row", ["neural", "exact", "bayes"])
+def test_the_profile_adds_up_to_the_sums(workplace, row):
+    sums = workplace.mix(row, 3)
+    profile = Profile.load(workplace.folder / "profile.npz")
+    for nats, sizes in (
+        (profile.document_nats, profile.document_bytes),
+        (profile.stretch_nats, profile.stretch_bytes),
+    ):
+        assert nats.sum() == pytest.approx(sums.nats, rel=1e-12) and sizes.sum() == sums.bytes
+    assert profile.spec == sums.spec
+    if row != "neural":
+        assert profile.order_targets.sum() == TARGETS
+        assert profile.order_nats.sum() == pytest.approx(sums.nats, rel=1e-12)
 
 
 @pytest.mark.parametrize("row", ["neural", "exact", "bayes"])

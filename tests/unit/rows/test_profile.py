@@ -39,9 +39,9 @@ def walk(kind: str, cuts: list[int]):
     """Profile, the nats of all targets, and the counts, mixed in pieces that end at `cuts`."""
     gate, cache = GATES[kind]
     counts, (_, nll, entropy) = counts_of(cache), model_scores(TOKENS)
-    orders = (cache["min_order"], cache["max_order"]) if cache else None
+    settings = CacheSettings.from_settings(cache) if cache else None
     plain = row_gate(gate, cache)
-    profiler = Profiler(plain, TOKENS, SIZES, BOS, orders)
+    profiler = Profiler(plain, TOKENS, SIZES, BOS, settings)
     state, found = profiler.start(), []
     for first, stop in zip([0, *cuts], [*cuts, TARGETS], strict=True):
         part = slice(first, stop)
