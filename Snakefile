@@ -12,12 +12,13 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 sys.path.insert(0, f"{workflow.basedir}/stages")
+from fairway.workflow.layers import configuration_of
 from fairway.workflow.plan import Plan, missing_files
 from fairway.stage import StageError
 
 CORPUS, MODEL = "results/corpus", "results/models/{model}/seed{seed}"
 try:
-    plan = Plan(config, workflow.basedir)
+    plan = Plan(configuration_of(workflow), workflow.basedir)
     plan.specs.check_text(f"{CORPUS}/manifest.json")
     documents, absent = plan.documents()
 except StageError as error:

@@ -10,6 +10,10 @@ from fairway.stage import StageError
 
 MAX_ORDER = 64
 MAX_BUCKETS = 1 << 31  # keys are uint32, and one more counter is kept
+KIND_KEYS = {  # keys in which only this kind has a choice
+    "hashed": frozenset({"buckets"}),
+    "exact": frozenset({"update", "output"}),
+}
 _SPLIT_OF_TEXT = ("windows", "ranks")  # stand beside a cache's settings; they belong to the plan
 
 
@@ -39,7 +43,7 @@ class CacheSettings:
     memory: str | None = None
 
     def __post_init__(self) -> None:
-        _one_of("kind", self.kind, ("hashed", "exact"))
+        _one_of("kind", self.kind, tuple(KIND_KEYS))
         exact = self.kind == "exact"
         _one_of("update", self.update, ("segment", "token") if exact else ("segment",))
         _one_of("output", self.output, ("match", "orders") if exact else ("match",))

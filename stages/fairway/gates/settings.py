@@ -8,6 +8,14 @@ from typing import Any, Self
 
 from fairway.stage import StageError
 
+_SIGMOID = frozenset({"alpha_low", "alpha_span", "slope"})
+KIND_KEYS = {  # every key of each kind beside `kind`
+    "fixed": frozenset({"alpha"}),
+    "entropy": _SIGMOID | {"threshold"},
+    "order_adaptive": _SIGMOID | {"threshold_low_order", "threshold_high_order"},
+    "empirical_bayes": frozenset({"learning_rate", "document_orders", "continuation_orders"}),
+}
+
 
 @dataclass(frozen=True)
 class MatchSettings:

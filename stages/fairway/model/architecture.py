@@ -6,15 +6,13 @@ from typing import Any
 from fairway.stage import StageError
 
 MATRICES = ("q", "k", "v", "o", "up", "down")
-_SHARED_ONLY = (
-    "shared_blocks",
-    "loops",
-    "unique_blocks",
-    "lora_rank",
-    "lora_matrices",
-    "gamma_init",
-    "gamma_penalty",
-)
+KIND_KEYS = {  # by `layers`: keys that the other kind does not have
+    "shared": frozenset(
+        {"shared_blocks", "loops", "unique_blocks"}
+        | {"lora_rank", "lora_matrices", "gamma_init", "gamma_penalty"}
+    ),
+    "independent": frozenset({"blocks"}),
+}
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,10 @@ class ModelConfig:
         """
         settings = dict(architecture)
         kind = settings.pop("layers", None)
-        if kind not in ("shared", "independent"):
+        if kind not in tuple(KIND_KEYS):
             raise StageError(f"architecture.layers: {kind}; expected shared or independent")
         names = {field.name for field in fields(cls)} - {"vocabulary"}
-        expected = names if kind == "shared" else names - set(_SHARED_ONLY) | {"blocks"}
+        expected = names - KIND_KEYS["shared"] | KIND_KEYS[kind]
         for key in sorted(expected ^ settings.keys()):
             found = "unknown" if key in settings else "missing"
             raise StageError(f"architecture.{key}: {found} with layers: {kind}")

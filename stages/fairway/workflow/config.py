@@ -5,6 +5,7 @@ Snakefile only.
 """
 
 import difflib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ from fairway.stage import StageError
 from fairway.workflow.values import value_faults
 
 Config = dict[str, Any]
+BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
 NONE = "none"  # the cache and gate of a row that has none
 
 
@@ -51,8 +58,19 @@ def _errors(config: Config, schema: Config) -> list[jsonschema.ValidationError]:
                     instance.setdefault(name, _copy(entry["default"]))
         yield from plain.VALIDATORS["properties"](validator, properties, instance, schema)
 
-    validator = jsonschema.validators.extend(plain, {"properties": properties})(schema)
-    return sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
+    types = plain.TYPE_CHECKER.redefine_many({"integer": _is_whole, "number": _is_real})
+    strict = jsonschema.validators.extend(plain, {"properties": properties}, type_checker=types)
+    found = strict(schema).iter_errors(config)
+    return sorted(found, key=lambda error: list(map(str, error.path)))
+
+
+def _is_whole(_checker: object, value: Any) -> bool:
+    """An integer as Python's: 2.0, which JSON Schema lets pass, is none to what uses it."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_real(checker: object, value: Any) -> bool:
+    return _is_whole(checker, value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _dotted(path: Any) -> str:
@@ -86,8 +104,12 @@ def _describe(error: jsonschema.ValidationError) -> str:
     if error.validator == "type":
         kinds = error.validator_value
         kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)
-        hint = " (YAML 1.1: write 1.0e-3)" if "number" in kinds and _is_number(found) else ""
+        kinds = kinds.replace("number", "finite number")
+        hint = ", not text" if _is_number(found) else ""
         return f"config key `{place}`: {found!r}; expected {kinds}{hint}"
+    if error.validator in BOUNDS:
+        bound = f"{BOUNDS[error.validator]} {error.validator_value}"
+        return f"config key `{place}`: {found!r}; expected {bound}"
     return f"config key `{place}`: {error.message}"
 
 

@@ -11,7 +11,8 @@ import yaml
 from fairway.model.architecture import ModelConfig
 from fairway.training.settings import MICRO_BATCHES, TrainingSettings
 from fairway.workflow.config import resolve_config
-from support.configs import ROOT, SCHEMA, merge, read
+from fairway.workflow.layers import put_together
+from support.configs import ROOT, SCHEMA, read
 
 SIZES = {
     "width": 512,
@@ -105,7 +106,7 @@ LADDER = [  # the published rows in their order: cache and gate
 def record() -> dict[str, Any]:
     """As a run sees it: on top of config.yaml, defaults filled in."""
     base = yaml.safe_load((ROOT / "config.yaml").read_text())
-    return resolve_config(merge(base, read("fineweb")), SCHEMA)
+    return resolve_config(put_together([base, read("fineweb")]), SCHEMA)
 
 
 def part(section: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
