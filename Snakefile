@@ -2,6 +2,7 @@
 #
 # Every rule's first input is its spec: the settings and the hash of the code that the job depends
 # on. So `params:` and config in shell text stay unused, and what reruns follows from files alone.
+import os
 import sys
 
 from snakemake.exceptions import WorkflowError
@@ -12,13 +13,17 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 sys.path.insert(0, f"{workflow.basedir}/stages")
+from fairway.workflow.environment import clean, interpreter
 from fairway.workflow.layers import configuration_of
-from fairway.workflow.plan import Plan, missing_files
+from fairway.workflow.plan import Plan, literal, missing_files
 from fairway.stage import StageError
 
+clean(os.environ)
+
+CPU, CUDA = (literal(f"{workflow.basedir}/envs/{name}.yaml") for name in ("cpu", "cuda"))
 CORPUS, MODEL = "results/corpus", "results/models/{model}/seed{seed}"
 try:
-    plan = Plan(configuration_of(workflow), workflow.basedir)
+    plan = Plan(configuration_of(workflow), workflow.basedir, interpreter(workflow))
     plan.specs.check_text(f"{CORPUS}/manifest.json")
     documents, absent = plan.documents()
 except StageError as error:
@@ -76,7 +81,7 @@ rule aggregate_seeds:
     benchmark:
         "results/benchmarks/aggregate_seeds.tsv"
     conda:
-        "envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "aggregate_seeds",

@@ -7,7 +7,7 @@ rule estimate:
     log:
         "results/logs/estimate.log",
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "estimate",
@@ -27,7 +27,7 @@ rule fetch_corpus:
     benchmark:
         "results/benchmarks/fetch_corpus.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command("fetch_corpus", "--receipt {output.receipt}")
 
@@ -43,7 +43,7 @@ rule train_tokenizer:
     benchmark:
         "results/benchmarks/train_tokenizer.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command("train_tokenizer", "--tokenizer {output.tokenizer}")
 
@@ -64,7 +64,7 @@ rule encode_corpus:
     benchmark:
         "results/benchmarks/encode_corpus.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "encode_corpus",

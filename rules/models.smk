@@ -14,7 +14,7 @@ rule train_model:
         "results/benchmarks/train_model/{model}.seed{seed}.tsv"
     priority: 1  # the longest jobs first, so that none is left alone at the end
     conda:
-        "../envs/cuda.yaml"
+        CUDA
     threads: plan.threads("training")
     resources:
         gpu=plan.gpus("training"),
@@ -40,7 +40,7 @@ rule quantize_model:
     benchmark:
         "results/benchmarks/quantize_model/{model}.seed{seed}.tsv"
     conda:
-        "../envs/cuda.yaml"
+        CUDA
     threads: plan.threads("quantization")
     resources:
         gpu=plan.gpus("quantization"),
@@ -64,7 +64,7 @@ rule pack_artifact:
     benchmark:
         "results/benchmarks/pack_artifact/{model}.seed{seed}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "pack_artifact",
@@ -86,7 +86,7 @@ rule audit_model:
     benchmark:
         "results/benchmarks/audit_model/{model}.seed{seed}.tsv"
     conda:
-        "../envs/cuda.yaml"
+        CUDA
     threads: plan.threads("scoring")
     resources:
         gpu=plan.gpus("scoring"),
@@ -112,7 +112,7 @@ rule score_targets:
     benchmark:
         "results/benchmarks/score_targets/{model}.seed{seed}.rank{rank}.tsv"
     conda:
-        "../envs/cuda.yaml"
+        CUDA
     threads: plan.threads("scoring")
     resources:
         gpu=plan.gpus("scoring"),

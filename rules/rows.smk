@@ -14,7 +14,7 @@ rule count_ngrams:
     benchmark:
         "results/benchmarks/count_ngrams/{cache}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     threads: 2
     shell:
         plan.command(
@@ -37,7 +37,7 @@ rule audit_cache:
     benchmark:
         "results/benchmarks/audit_cache/{cache}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     threads: 2
     shell:
         plan.command(
@@ -66,7 +66,7 @@ rule mix_scores:
     benchmark:
         "results/benchmarks/mix_scores/{row}.seed{seed}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "mix_scores",
@@ -92,7 +92,7 @@ rule audit_row:
     benchmark:
         "results/benchmarks/audit_row/{row}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "audit_row",
@@ -119,7 +119,7 @@ rule prove_row:
     benchmark:
         "results/benchmarks/prove_row/{row}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "prove_row",
@@ -145,7 +145,7 @@ rule sweep_buckets:
     benchmark:
         "results/benchmarks/sweep_buckets.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "sweep_buckets",

@@ -3,6 +3,8 @@ what their jobs need. Used by the Snakefile only, so that it holds wiring and no
 """
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ from fairway.workflow.specs import SpecWriter, corpus_settings
 class Plan:
     """The jobs of one configuration.
 
-    config: as read from YAML; root: the checkout. Raises StageError, a line per fault.
+    config: as read from YAML; root: the checkout; python: what runs the stages. Raises
+    StageError, a line per fault.
     """
 
-    def __init__(self, config: dict[str, Any], root: Path) -> None:
-        self.root = Path(root)
+    def __init__(self, config: dict[str, Any], root: Path, python: str = sys.executable) -> None:
+        self.root, self.python = Path(root), python
         self.config = resolve_config(config, self.root / "config" / "schema.yaml")
         self.specs = SpecWriter(self.config, Path("results/specs"))
         self.seeds, self.ranks = self.config["seeds"], range(self.config["ranks"])
@@ -51,7 +54,8 @@ class Plan:
                 except StageError as error:
                     files.append(pattern)
                     absent.append(str(error))
-        return files, absent
+        # Snakemake takes {…} in a name for a wildcard; the stages find these files by themselves.
+        return [file for file in files if "{" not in file], absent
 
     def spec(self, stage: str, wildcard: str | None = None) -> Any:
         """Spec path of a stage, or a function of wildcards giving the one for `wildcard`.
@@ -71,7 +75,7 @@ class Plan:
         """
         script = os.path.relpath(self.root / "stages" / f"{stage}.py")
         log = "2> {log}" if printed else "> {log} 2>&1"
-        return f"python {script} --spec {{input.spec}} {flags} {log}"
+        return f"{literal(shlex.join([self.python, script]))} --spec {{input.spec}} {flags} {log}"
 
     def scores(self, row: str, seeds: list[int]) -> list[str]:
         """Score shards of a row's model: seed by seed, rank by rank."""
@@ -110,6 +114,11 @@ class Plan:
             return settings.get("world_size", 1) if settings["device"] == "cuda" else 0
 
         return gpus
+
+
+def literal(text: str) -> str:
+    """Text that Snakemake is to take as it is where it looks for names in braces."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def missing_files(result: str, made_from: list[str]) -> list[str]:
