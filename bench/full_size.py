@@ -34,6 +34,7 @@ from fairway.corpus.shards import BOS, read_shard, write_shard
 from fairway.corpus.tokenizer import load_tokenizer
 from fairway.corpus.windows import WindowPlan
 from fairway.files.arrays import save_array
+from fairway.json_text import sealed
 from fairway.scoring.scores import Scores
 from fairway.stage import run, sha256_of, write_json
 from fairway.workflow.plan import Plan
@@ -104,7 +105,7 @@ def write_corpus(place: Place, tokenizer: Path) -> None:
         train=TrainText(0, 0, ()),
         val=ValText(
             documents, len(tokens), len(sizes), total, total, None, "decoded", "val.bin",
-            sha256_of(folder / "val.bin"),
+            sha256_of(folder / "val.bin"), sha256_of(folder / "val_bytes.npy"),
         ),
         folder=folder,
     ).save(folder / "manifest.json")  # fmt: skip
@@ -130,7 +131,7 @@ def write_placeholders(plan: Plan, model: str, folder: Path) -> str:
     specs = {stage: plan.specs.sha256(stage, model) for stage in stages}
     (folder / "checkpoint.safetensors").write_bytes(b"placeholder")
     done = {"event": "done", "seconds": 560.0, "spec": specs["train_model"]}
-    (folder / "metrics.jsonl").write_text(json.dumps(done) + "\n")
+    (folder / "metrics.jsonl").write_text(sealed(json.dumps(done)))
     (folder / "quantized.safetensors").write_bytes(b"placeholder")
     report = {"calibration_seconds": 10.6, "quantize_seconds": 9.0}
     write_json(folder / "quantize.json", report | {"quantize_model": specs["quantize_model"]})

@@ -23,7 +23,7 @@ rule train_model:
             "train_model",
             "--manifest {input.manifest} --seed {wildcards.seed} "
             "--checkpoint {output.checkpoint} --metrics {output.metrics} "
-            "--resume results/models/{wildcards.model}/seed{wildcards.seed}/resume.pt",
+            "--resume results/models/{wildcards.model}/seed{wildcards.seed}/resume.safetensors",
         )
 
 

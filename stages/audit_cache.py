@@ -53,7 +53,7 @@ def main() -> None:
         last = min(last, target + plan.length)  # as much of the future as a count could notice
         changed = changed_tail(tokens, target, manifest.vocabulary, generator)
         recounted = count_targets(changed, plan, first, last, cache, options.threads)
-        stored = load_counts(options.counts[rank], cache.output)
+        stored = load_counts(options.counts[rank], cache)
         stays.append(counts_stay(stored, recounted, target))
     kept = tables_stay(tokens, plan, wanted.changed, cache, manifest.vocabulary, ranks)
     CacheEvidence.of(found, wanted, stays, kept, spec.sha256).save(options.evidence)

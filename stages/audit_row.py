@@ -89,7 +89,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options, start = arguments(), time.monotonic()
     spec = read_spec(options.spec)
-    settings, val = spec.settings, Manifest.load(options.manifest).val
+    settings, manifest = spec.settings, Manifest.load(options.manifest)
+    val, vocabulary = manifest.val, manifest.vocabulary
     for flag, given, wanted in (
         ("--evidence", options.evidence, len(options.sums)),
         ("--models", options.models, len(options.sums)),
@@ -100,11 +101,13 @@ def main() -> None:
     wanted = audit_targets(settings["audit"], val.targets)
     sums = [Sums.load(path) for path in options.sums]
     rows = [RowEvidence.load(path, wanted) for path in options.evidence]
-    models = [ModelEvidence.load(path, wanted) for path in options.models]
-    cache = CacheEvidence.load(options.cache[0], wanted) if options.cache else None
+    models = [ModelEvidence.load(path, wanted, vocabulary) for path in options.models]
+    cache = None
+    for path in options.cache:  # one or none
+        counted = CacheSettings.from_settings(settings["cache_settings"])
+        cache = CacheEvidence.load(path, wanted, counted, vocabulary)
     require_same(sums, rows, models, cache)
     plan = WindowPlan(val.targets, **settings["windows"])
-    vocabulary = models[0].distributions.shape[1]
     generator = np.random.default_rng(settings["audit"]["seed"])
     checks = {
         "normalised": verdict.normalised(rows),

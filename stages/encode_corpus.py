@@ -62,6 +62,7 @@ def main() -> None:
         bytes_used="original" if known else "decoded",
         file=name_in(arguments.manifest.parent, arguments.val),
         sha256=sha256_of(arguments.val),
+        bytes_sha256=sha256_of(arguments.val_bytes),
     )
     manifest = _manifest(arguments, spec, text, val)
     manifest.save(arguments.manifest)

@@ -43,7 +43,7 @@ def load_shards(
 ) -> Iterator[RankShard]:
     """The scores and, for a row with a cache, the counts of rank 0, 1, …, one at a time."""
     for path, of_rank in zip(scores, counts if cache else [None] * len(scores), strict=True):
-        found = load_counts(of_rank, cache["output"]) if cache else None
+        found = load_counts(of_rank, CacheSettings.from_settings(cache)) if cache else None
         yield RankShard(str(path), Scores.load(path), found)
 
 
@@ -64,13 +64,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def witness_of(options: argparse.Namespace, settings: dict[str, Any], targets: int) -> Witness:
+def witness_of(
+    options: argparse.Namespace, settings: dict[str, Any], manifest: Manifest
+) -> Witness:
     """The row's gate, and what the audits of its model and cache found to compare it with."""
-    wanted = audit_targets(settings["audit"], targets)
+    wanted = audit_targets(settings["audit"], manifest.val.targets)
+    cache, vocabulary = None, manifest.vocabulary
+    for path in options.cache_audit:  # one or none
+        counted = CacheSettings.from_settings(settings["cache_settings"])
+        cache = CacheEvidence.load(path, wanted, counted, vocabulary)
     return Witness(
         row_gate(settings["gate"], settings["cache_settings"]),
-        ModelEvidence.load(options.model_audit, wanted),
-        next((CacheEvidence.load(path, wanted) for path in options.cache_audit), None),
+        ModelEvidence.load(options.model_audit, wanted, vocabulary),
+        cache,
         np.random.default_rng(settings["audit"]["seed"]),
     )
 
@@ -90,7 +96,7 @@ def main() -> None:
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     target_bytes = manifest.read_val_bytes(options.val_bytes)
-    witness = witness_of(options, settings, manifest.val.targets)
+    witness = witness_of(options, settings, manifest)
     counted = CacheSettings.from_settings(cache) if cache else None
     profiler = Profiler(witness, tokens, target_bytes, BOS, counted)
     sums = mix_row(

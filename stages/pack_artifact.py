@@ -22,7 +22,7 @@ from pathlib import Path
 import score_targets
 from fairway.artifact.ledger import code_bytes, ledger
 from fairway.artifact.pruning import pack
-from fairway.artifact.quantization import QuantizedModel
+from fairway.artifact.quantized import QuantizedModel
 from fairway.stage import StageError, atomic_output, read_spec, run, write_json
 
 

@@ -43,7 +43,7 @@ from fairway.corpus.exact_text import SEPARATOR
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.rows.gate import row_gate
-from fairway.rows.mixing import row_mixer
+from fairway.rows.mixing import in_order, row_mixer
 from fairway.stage import (
     StageError,
     atomic_output,
@@ -120,7 +120,8 @@ def main() -> None:
     expected = reference_text(tokenizer, tokens[: targets + 1])
     check_decoded(decoded, expected, row)
     cache = settings["cache_settings"]
-    shards = load_shards(options.scores, options.counts, cache)
+    loaded = load_shards(options.scores, options.counts, cache)
+    shards = in_order(loaded, manifest.val.targets)
     mixer = row_mixer(row_gate(settings["gate"], cache), tokens)
     claimed = claimed_bits(mixer, shards, targets)
     file_bits = 8 * options.file.stat().st_size

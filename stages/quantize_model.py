@@ -22,7 +22,6 @@ from fairway.artifact.calibration import calibration_sequences, gather_hessians
 from fairway.artifact.gptq import Gptq, GptqSettings
 from fairway.artifact.quantization import matrices, quantize
 from fairway.corpus.manifest import Manifest
-from fairway.corpus.shards import read_shard
 from fairway.machine.devices import prepare_device
 from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
@@ -40,12 +39,14 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def training_sequences(manifest: Manifest, tokens: int, config: ModelConfig) -> np.ndarray:
+def training_sequences(
+    manifest: Manifest, tokens: int, config: ModelConfig, threads: int
+) -> np.ndarray:
     """Training text to calibrate on, int64 (sequences, rope_context); about `tokens` of it.
 
     Raises StageError for a token that the model does not know.
     """
-    shards = [read_shard(path) for path in manifest.train_shards()]
+    shards = manifest.read_train(threads)
     sequences = calibration_sequences(shards, tokens, config.rope_context)
     if (largest := int(sequences.max())) >= config.vocabulary:
         raise StageError(f"training text: token id {largest}; the model has {config.vocabulary}")
@@ -75,7 +76,9 @@ def main() -> None:
             f"the corpus has {manifest.tokenizer.sha256}"
         )
     model = checkpoint.model().to(device)
-    sequences = training_sequences(manifest, settings["calibration_tokens"], model.config)
+    sequences = training_sequences(
+        manifest, settings["calibration_tokens"], model.config, settings["threads"]
+    )
     hessians = calibrate(model, sequences, settings)
     calibrated = time.monotonic()
     gptq = GptqSettings(

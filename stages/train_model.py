@@ -2,7 +2,7 @@
 
     python stages/train_model.py --spec results/specs/train_model/ebls.json --seed 1337 \
         --manifest results/corpus/manifest.json --checkpoint checkpoint.safetensors \
-        --metrics metrics.jsonl --resume resume.pt
+        --metrics metrics.jsonl --resume resume.safetensors
 
 With training.world_size above 1 it starts its own processes; under torchrun, which must then
 be given as many, it joins those. Killed and started again, it goes on from the resume file,
@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 
 from fairway.corpus.manifest import Manifest
-from fairway.corpus.shards import read_shard
 from fairway.model.architecture import ModelConfig
 from fairway.model.initialization import initialize
 from fairway.model.network import Model
@@ -44,11 +43,11 @@ class Job:
 
 def main() -> None:
     arguments = parse_arguments()
-    job = read_job(arguments.spec, arguments.manifest, arguments.seed)
+    job = read_job(arguments.spec, arguments.manifest, arguments.seed, arguments.checked)
     world_size = job.settings.world_size
     if world_size > 1 and not is_launched():
         check_devices(job.settings, world_size)
-        launch(Path(__file__).resolve(), sys.argv[1:], job.settings)
+        launch(Path(__file__).resolve(), [*sys.argv[1:], "--checked"], job.settings)
         return
     with joined(job.settings) as processes:
         try:
@@ -66,11 +65,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     for name in ("spec", "manifest", "checkpoint", "metrics", "resume"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument(
+        "--checked", action="store_true", help="the shards' SHA-256 need not be compared again"
+    )
     return parser.parse_args()
 
 
-def read_job(spec_path: Path, manifest_path: Path, seed: int) -> Job:
-    """Read and check everything that a training needs."""
+def read_job(spec_path: Path, manifest_path: Path, seed: int, checked: bool = False) -> Job:
+    """Read and check everything that a training needs. checked: the shards' SHA-256 are."""
     spec, manifest = read_spec(spec_path), Manifest.load(manifest_path)
     config = ModelConfig.from_settings(spec.settings["architecture"], spec.settings["vocabulary"])
     settings = TrainingSettings.from_settings(spec.settings["training"])
@@ -79,7 +81,7 @@ def read_job(spec_path: Path, manifest_path: Path, seed: int) -> Job:
         raise StageError(
             f"{manifest_path}: vocabulary {manifest.vocabulary}; the spec has {config.vocabulary}"
         )
-    shards = [read_shard(path) for path in manifest.train_shards()]
+    shards = manifest.read_train(settings.threads, checked)
     batches = Batches(shards, config.vocabulary, settings.sequence, settings.batch_tokens, seed)
     return Job(spec, seed, config, settings, manifest, batches)
 

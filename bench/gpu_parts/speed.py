@@ -207,7 +207,7 @@ def train(training: Training, seconds: float, expected_step: float) -> list[dict
     training.reset()
     with tempfile.TemporaryDirectory() as folder:
         metrics = Metrics(Path(folder) / "metrics.jsonl", writes=False)
-        loop = Loop(training, ResumeFile(Path(folder) / "resume.pt", {}), metrics)
+        loop = Loop(training, ResumeFile(Path(folder) / "resume.safetensors", {}), metrics)
         loop.run()
     return [line for line in map(json.loads, metrics.lines) if "loss" in line]
 

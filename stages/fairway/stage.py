@@ -21,7 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fairway import json_text
+
 EXIT_BAD_INPUT = 2
+LARGEST_JSON = 1 << 24  # bytes; values read take some 50 times as much
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MOST_LINKS = 40  # followed one behind the other, as the kernel does
 
@@ -47,23 +50,46 @@ def read_spec(path: Path) -> Spec:
 
     Raises StageError if the file is missing or is not a spec.
     """
-    value, content = _read_json_bytes(path)
+    content = _read_json_bytes(path)
+    value = parse_json(content, path)
     if not isinstance(value, dict) or not isinstance(value.get("settings"), dict):
         raise StageError(f"{path}: not a spec; expected an object with `settings`")
     return Spec(value["settings"], hashlib.sha256(content).hexdigest())
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; StageError in one line if it is missing or damaged."""
-    return _read_json_bytes(path)[0]
+def read_json(path: Path) -> dict[str, Any]:
+    """What `write_json` wrote; StageError in one line if it is missing or damaged."""
+    content = _read_json_bytes(path)
+    check_seal(content, path)
+    value = parse_json(content, path)
+    if not isinstance(value, dict) or json_text.SEAL not in value:
+        raise StageError(f"{path}: not a JSON object with `{json_text.SEAL}`")
+    del value[json_text.SEAL]
+    return value
 
 
-def _read_json_bytes(path: Path) -> tuple[Any, bytes]:
-    content = require_file(path).read_bytes()
+def check_seal(content: bytes, path: Path) -> None:
+    """Raise StageError, naming the file, unless `content` ends as `sealed` made it end."""
     try:
-        return json.loads(content), content
+        json_text.check_seal(content)
     except ValueError as error:
-        raise StageError(f"{path}: not valid JSON ({error})") from None
+        raise StageError(f"{path}: damaged, {error}; delete it and run again") from None
+
+
+def parse_json(content: bytes | str, name: object) -> Any:
+    """The value of JSON text; StageError, beginning with `name`, for what is none."""
+    try:
+        return json_text.parse(content)
+    except (ValueError, RecursionError) as error:
+        raise StageError(f"{name}: not valid JSON ({error})") from None
+
+
+def _read_json_bytes(path: Path) -> bytes:
+    with require_file(path).open("rb") as file:
+        content = file.read(LARGEST_JSON + 1)
+    if len(content) > LARGEST_JSON:
+        raise StageError(f"{path}: more than {LARGEST_JSON} bytes; expected a small JSON file")
+    return content
 
 
 def require_file(path: Path) -> Path:
@@ -201,10 +227,10 @@ def atomic_output(path: Path) -> Iterator[Path]:
         yield temporary
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON, atomically, keys in their given order."""
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write `value` as JSON with its checksum, atomically, keys in their given order."""
     with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+        temporary.write_text(json_text.sealed(json.dumps(value, indent=1, allow_nan=False)))
 
 
 def run(main: Callable[[], None]) -> None:

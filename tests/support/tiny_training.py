@@ -90,7 +90,7 @@ def write_corpus(folder: Path, tokens: int = 6000) -> Path:
         vocabulary=VOCABULARY,
         tokenizer=TokenizerFile("tokenizer.model", "1" * 64),
         train=TrainText(2, 2 * tokens, shards),
-        val=ValText(1, 2, 1, 1, 1, 1, "original", "val.bin", "2" * 64),
+        val=ValText(1, 2, 1, 1, 1, 1, "original", "val.bin", "2" * 64, "3" * 64),
         folder=folder,
     ).save(folder / "manifest.json")
     return folder / "manifest.json"
@@ -113,7 +113,7 @@ def stage_command(spec: Path, manifest: Path, outputs: Path, seed: int = 1) -> l
         *(str(STAGE), "--spec", str(spec), "--manifest", str(manifest), "--seed", str(seed)),
         *("--checkpoint", str(outputs / "checkpoint.safetensors")),
         *("--metrics", str(outputs / "metrics.jsonl")),
-        *("--resume", str(outputs / "resume.pt")),
+        *("--resume", str(outputs / "resume.safetensors")),
     ]
 
 

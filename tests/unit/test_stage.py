@@ -19,6 +19,7 @@ from fairway.stage import (
     Progress,
     StageError,
     atomic_output,
+    parse_json,
     read_json,
     read_spec,
     require_file,
@@ -187,7 +188,7 @@ def test_full_disk_within_a_stage(tmp_path: Path) -> None:
         """
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-        run(lambda: write_json("large.json", ["x" * 10_000]))
+        run(lambda: write_json("large.json", {"x": "x" * 10_000}))
         """,
     )
     assert done.returncode == 2
@@ -299,10 +300,40 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "x.json", float("nan"))
+        write_json(tmp_path / "x.json", {"a": float("nan")})
     assert list(tmp_path.iterdir()) == []
     write_json(tmp_path / "x.json", {"b": 1, "a": 2})
-    assert list(json.loads((tmp_path / "x.json").read_text())) == ["b", "a"]
+    assert list(json.loads((tmp_path / "x.json").read_text())) == ["b", "a", "file_sha256"]
+    assert list(read_json(tmp_path / "x.json")) == ["b", "a"]
+
+
+def test_json_file_is_read_back_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": [1, 2.5], "b": {"c": None}})
+    content = path.read_bytes()
+    assert read_json(path) == {"a": [1, 2.5], "b": {"c": None}}
+    for place in range(len(content)):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            with pytest.raises(StageError, match=r"x\.json: damaged"):
+                read_json(path)
+    path.write_bytes(content[:-5])
+    with pytest.raises(StageError, match=r"x\.json: damaged, does not end with its `file_sha"):
+        read_json(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("NaN", "[Infinity]", '{"a": 1e999}', "[" * 100_000, '{"a": 1, "a": 2}'),
+        *(str(1 << 64), "9" * 5000, "\xff", "'a'", '{"a": 1} 2'),
+    ],
+)
+def test_what_is_no_json_is_one_line(text: str) -> None:
+    with pytest.raises(StageError, match=r"^x: not valid JSON \("):
+        parse_json(text.encode("latin-1"), "x")
 
 
 def test_progress_lines_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(
 ) -> None:
     spec = write_spec(tmp_path / "spec.json", **LONG)
     with start_stage(spec, corpus, tmp_path) as process:
-        wait_for(tmp_path / "resume.pt", process)
+        wait_for(tmp_path / "resume.safetensors", process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -153,7 +153,7 @@ def test_a_killed_process_ends_the_others_in_one_line_and_all_resume_together(
 ) -> None:
     spec = write_spec(tmp_path / "spec.json", world_size=2, **LONG)
     with start_stage(spec, corpus, tmp_path) as process:
-        wait_for(tmp_path / "resume.pt", process)
+        wait_for(tmp_path / "resume.safetensors", process)
         ranks = psutil.Process(process.pid).children()
         victim = next(rank for rank in ranks if rank.environ().get("RANK") == "1")
         victim.kill()
@@ -175,7 +175,7 @@ def test_processes_do_not_outlive_their_launcher(corpus: Path, tmp_path: Path) -
         tmp_path / "spec.json", world_size=2, steps=100_000, checkpoint_every=2, log_every=100_000
     )
     with start_stage(spec, corpus, tmp_path) as process:
-        wait_for(tmp_path / "resume.pt", process)
+        wait_for(tmp_path / "resume.safetensors", process)
         ranks = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         assert not psutil.wait_procs(ranks, timeout=30)[1]

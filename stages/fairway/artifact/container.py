@@ -6,43 +6,46 @@
     header     JSON: compressor, and [name, raw bytes, packed bytes] of every section
     sections   each compressed on its own
 
-Section `index` is JSON: model config, tokenizer, and [name, kind, shape] of every tensor; the
-others hold all values of one type. The int6 values go column by column, since rows have a scale
-each but columns differ, and are laid out by fairway.artifact.int6. Everything else goes as planes,
-all first bytes, all second bytes, …, since the high bytes of floats compress and the low ones do
-not.
+What the sections hold is said in fairway.artifact.sections. The bytes are a function of the
+tensors alone: no times, no hashes of settings.
 
-The bytes are a function of the tensors alone: no times, no hashes of settings.
+Artifacts come from other people: nothing is allocated or decompressed beyond what the file has
+declared and can hold, and everything that could make a model another one is refused.
 """
 
 import hashlib
 import json
 import lzma
-import math
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import numpy as np
-import torch
 import zstandard
-from torch import Tensor
 
-from fairway.artifact.int6 import join_int6, split_int6
-from fairway.artifact.storage import FLOAT16, FLOAT32, INT6, INT8, RowIntegers, StoredModel
+from fairway.artifact.sections import SECTIONS, check_sizes, join, read_index, sections
+from fairway.artifact.storage import StoredModel
+from fairway.files.records import Natural, build
 from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
-from fairway.stage import StageError, require_file
+from fairway.stage import StageError, parse_json, require_file
 
 MAGIC = b"FAIRWAY\x01"
 ZSTD_LEVEL = 22
 _START = len(MAGIC) + 32
-_SCALE = "scale"
-_DTYPES = {INT6: "|i1", INT8: "|i1", _SCALE: "<f2", FLOAT16: "<f2", FLOAT32: "<f4"}
 _MINIMUM_DICTIONARY = 4096  # of LZMA
+_MOST_RATIO, _FREE_BYTES = 3, 1 << 22  # unpacked sections: 3 times the packed ones and 4 MiB
 
 Compress = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an artifact says of its sections: name, raw bytes and packed bytes of each."""
+
+    compressor: Literal["lzma", "zstd"]
+    sections: tuple[tuple[str, Natural, Natural], ...]
 
 
 def compressor(name: str) -> Compress:
@@ -56,34 +59,9 @@ def encode(stored: StoredModel, name: str, compress: Compress) -> bytes:
     entries = [[key, size, len(part)] for key, (size, part) in packed.items()]
     header = json.dumps({"compressor": name, "sections": entries}, separators=(",", ":")).encode()
     payload = b"".join(part for _, part in packed.values())
+    require_ratio(sum(size for _, size, _ in entries), len(payload), "artifact")
     rest = struct.pack("<I", len(header)) + header + payload
     return MAGIC + hashlib.sha256(rest).digest() + rest
-
-
-def sections(stored: StoredModel) -> dict[str, bytes]:
-    """The uncompressed sections, by name, in the order of the file."""
-    arrays: dict[str, list[np.ndarray]] = {name: [] for name in _DTYPES}
-    tensors = []
-    for name, tensor in stored.tensors.items():
-        kind = stored.kinds[name]
-        if isinstance(tensor, RowIntegers):
-            integers = tensor.integers.numpy()
-            tensors.append([name, kind, list(integers.shape)])
-            arrays[kind].append(integers.ravel(order="F" if kind == INT6 else "C"))
-            arrays[_SCALE].append(tensor.scale.numpy())
-        else:
-            tensors.append([name, kind, list(tensor.shape)])
-            arrays[kind].append(tensor.numpy().ravel())
-    index = {
-        "config": stored.config,
-        "tokenizer_sha256": stored.tokenizer_sha256,
-        "tensors": tensors,
-    }
-    result = {"index": json.dumps(index, separators=(",", ":")).encode()}
-    for name, parts in arrays.items():
-        values = np.concatenate([np.zeros(0, _DTYPES[name]), *parts]).astype(_DTYPES[name])
-        result[name] = split_int6(values) if name == INT6 else _planes(values)
-    return result
 
 
 def decode(content: bytes, name: object) -> StoredModel:
@@ -99,26 +77,44 @@ def decode(content: bytes, name: object) -> StoredModel:
             f"{name}: {len(content)} bytes do not have the SHA-256 they should; "
             "damaged or cut short, pack again"
         )
-    header, position = _header(content)
+    header, position = _header(content, name)
     raw = {}
-    for key, size, packed in header["sections"]:
+    for key, size, packed in header.sections:
         part = content[position : position + packed]
-        raw[key] = _decompress(header["compressor"], part, size)
+        raw[key] = _decompress(header.compressor, part, size, f"{name}: section {key}")
+        if key == "index":
+            index = read_index(raw.pop(key), name)
+            check_sizes(index, {key: size for key, size, _ in header.sections}, name)
         position += packed
-    return _join(raw)
+    return join(index, raw, name)
+
+
+def require_ratio(raw: int, packed: int, name: object) -> None:
+    """Raise StageError for sections that shrink more than trained weights can (1.1 times)."""
+    most = _MOST_RATIO * packed + _FREE_BYTES
+    if raw > most:
+        raise StageError(f"{name}: {packed} bytes hold {raw}; expected at most {most}")
 
 
 def section_sizes(content: bytes) -> dict[str, dict[str, int]]:
     """Bytes of each section of an artifact, `raw` and `packed`."""
-    entries = _header(content)[0]["sections"]
-    return {name: {"raw": raw, "packed": packed} for name, raw, packed in entries}
+    header, _ = _header(content, "artifact")
+    return {name: {"raw": raw, "packed": packed} for name, raw, packed in header.sections}
 
 
-def _header(content: bytes) -> tuple[dict[str, Any], int]:
-    """The header, and where the sections start."""
-    (length,) = struct.unpack_from("<I", content, _START)
-    stop = _START + 4 + length
-    return json.loads(content[_START + 4 : stop]), stop
+def _header(content: bytes, name: object) -> tuple[Header, int]:
+    """The header, checked against the file's size, and where the sections start."""
+    (length,) = struct.unpack_from("<I", content.ljust(_START + 4, b"\0"), _START)
+    position = _START + 4 + length
+    header = build(Header, parse_json(content[_START + 4 : position], name), f"{name}: header")
+    names = [key for key, _, _ in header.sections]
+    if names != list(SECTIONS):
+        raise StageError(f"{name}: sections {names}; expected {list(SECTIONS)}")
+    rest, packed = len(content) - position, sum(size for _, _, size in header.sections)
+    if rest != packed:
+        raise StageError(f"{name}: {rest} bytes behind the header; its sections have {packed}")
+    require_ratio(sum(size for _, size, _ in header.sections), packed, name)
+    return header, position
 
 
 def read_artifact(path: Path) -> StoredModel:
@@ -155,44 +151,20 @@ def _lzma_compress(raw: bytes) -> bytes:
     return lzma.compress(raw, lzma.FORMAT_RAW, filters=_lzma_filters(len(raw)))
 
 
-def _decompress(name: str, packed: bytes, size: int) -> bytes:
-    if name == "lzma":
-        return lzma.decompress(packed, lzma.FORMAT_RAW, filters=_lzma_filters(size))
-    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
-
-
-def _planes(values: np.ndarray) -> bytes:
-    return values.view(np.uint8).reshape(len(values), -1).T.tobytes() if len(values) else b""
-
-
-def _join_planes(raw: bytes, dtype: str) -> np.ndarray:
-    planes = np.frombuffer(raw, np.uint8).reshape(np.dtype(dtype).itemsize, -1)
-    return np.ascontiguousarray(planes.T).view(dtype).ravel()
-
-
-def _join(raw: dict[str, bytes]) -> StoredModel:
-    """The model whose `sections` these are."""
-    index = json.loads(raw.pop("index"))
-    int6 = sum(math.prod(shape) for _, kind, shape in index["tensors"] if kind == INT6)
-    values = {
-        name: join_int6(part, int6) if name == INT6 else _join_planes(part, _DTYPES[name])
-        for name, part in raw.items()
-    }
-    positions = dict.fromkeys(values, 0)
-
-    def take(section: str, shape: list[int], order: str = "C") -> Tensor:
-        start = positions[section]
-        positions[section] += math.prod(shape)
-        part = values[section][start : positions[section]].reshape(shape, order=order)
-        return torch.from_numpy(np.array(part, order="C"))
-
-    tensors: dict[str, RowIntegers | Tensor] = {}
-    for name, kind, shape in index["tensors"]:
-        if kind in (INT6, INT8):
-            integers = take(kind, shape, "F" if kind == INT6 else "C")
-            tensors[name] = RowIntegers(integers, take(_SCALE, shape[:1]))
+def _decompress(name: str, packed: bytes, size: int, section: str) -> bytes:
+    """A section of `size` bytes, no more of which is ever made; StageError if it is not that."""
+    try:
+        if name == "lzma":
+            decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_lzma_filters(size))
+            raw = decompressor.decompress(packed, size + 1)
+            whole = decompressor.eof and not decompressor.unused_data
         else:
-            tensors[name] = take(kind, shape)
-    kinds = {name: kind for name, kind, _ in index["tensors"]}
-    config: dict[str, Any] = index["config"]
-    return StoredModel(config, index["tokenizer_sha256"], kinds, tensors)
+            known = zstandard.get_frame_parameters(packed).content_size == size
+            decompressor = zstandard.ZstdDecompressor()
+            raw = decompressor.decompress(packed, allow_extra_data=False) if known else b""
+            whole = known
+    except (lzma.LZMAError, zstandard.ZstdError, EOFError) as error:
+        raise StageError(f"{section}: cannot be decompressed ({error})") from None
+    if len(raw) != size or not whole:
+        raise StageError(f"{section}: is not one {name} stream of {size} bytes")
+    return raw

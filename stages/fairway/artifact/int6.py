@@ -45,12 +45,20 @@ def split_int6(values: np.ndarray) -> bytes:
     return b"".join(parts)
 
 
+def size_limits(count: int) -> tuple[int, int]:
+    """The fewest and the most bytes that `count` values take."""
+    classes = -(-count // 2)
+    return classes, classes + -(-count * max(_WIDTHS) // 8) + len(_WIDTHS)
+
+
 def join_int6(raw: bytes, count: int) -> np.ndarray:
-    """The inverse of split_int6, for `count` values."""
+    """The inverse of split_int6, for `count` values. Raises ValueError for what it cannot give."""
     data = np.frombuffer(raw, np.uint8)
     position = -(-count // 2)
     pairs = data[:position]
     classes = np.stack([pairs >> 4, pairs & 15], axis=1).ravel()[:count]
+    if count and classes.max() > 2 * _ZERO_CLASS:
+        raise ValueError(f"class {classes.max()}; expected at most {2 * _ZERO_CLASS}")
     table_classes, table_further, table_widths = _tables()
     widths_of_class = np.zeros(2 * _ZERO_CLASS + 1, np.uint8)
     widths_of_class[table_classes] = table_widths
@@ -59,9 +67,13 @@ def join_int6(raw: bytes, count: int) -> np.ndarray:
         chosen = widths == width
         number = int(chosen.sum())
         stop = position + -(-number * width // 8)
+        if stop > len(data):
+            raise ValueError(f"{len(data)} bytes; its classes need {stop} or more")
         bits = np.unpackbits(data[position:stop])[: number * width].reshape(number, width)
         further[chosen] = bits @ (1 << np.arange(width)[::-1])
         position = stop
+    if position != len(data):
+        raise ValueError(f"{len(data)} bytes; its classes need {position}")
     value_of = np.zeros((2 * _ZERO_CLASS + 1, 1 << max(_WIDTHS)), np.int8)
     value_of[table_classes, table_further] = np.arange(-INT6_LIMIT, INT6_LIMIT + 1)
     return value_of[classes, further]

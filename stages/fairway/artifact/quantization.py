@@ -1,4 +1,4 @@
-"""Which tensor is stored as what, and a whole model quantised; the file that holds it.
+"""Which tensor is stored as what, and a whole model quantised.
 
     int6      the blocks' matrices (q, k, v, o, up, down), in ±31, by GPTQ
     int8      other matrices (embeddings) of more than `fp16_below` values, in ±127, rounded
@@ -10,15 +10,13 @@ once, and the rounding error (W − Q)x is made small on the inputs x of all vir
 run the block; γ, A and B are kept apart, so the deviation is as exact as fp16.
 """
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fairway.artifact.gptq import Gptq, GptqSettings, round_rows
+from fairway.artifact.quantized import QuantizedModel
 from fairway.artifact.storage import (
     FLOAT16,
     FLOAT32,
@@ -28,63 +26,11 @@ from fairway.artifact.storage import (
     RowIntegers,
     StoredModel,
 )
-from fairway.files.tensors import load_tensors, save_tensors
 from fairway.model.network import Linear, Model
 from fairway.stage import StageError
 
 _STACKED_VECTORS = ("skip_weights",)  # 2-D, but no matrix
 _LOW_RANK = ".deviations."
-
-
-@dataclass(frozen=True)
-class QuantizedModel:
-    """A quantised model and what packing needs beside it.
-
-    diagonals: of the Hessian of each int6 tensor, float32 (columns,); provenance: spec hashes of
-    `train_model` and `quantize_model`, and the `seed`.
-    """
-
-    stored: StoredModel
-    diagonals: dict[str, Tensor]
-    provenance: dict[str, Any]
-
-    def save(self, path: Path) -> None:
-        """Write as safetensors: integers/NAME, scale/NAME, float/NAME and diagonal/NAME."""
-        tensors = {f"diagonal/{name}": value for name, value in self.diagonals.items()}
-        for name, value in self.stored.tensors.items():
-            if isinstance(value, RowIntegers):
-                tensors[f"integers/{name}"] = value.integers
-                tensors[f"scale/{name}"] = value.scale
-            else:
-                tensors[f"float/{name}"] = value
-        about = {
-            "config": self.stored.config,
-            "tokenizer_sha256": self.stored.tokenizer_sha256,
-            "kinds": self.stored.kinds,
-            "provenance": self.provenance,
-        }
-        save_tensors(path, tensors, {key: json.dumps(value) for key, value in about.items()})
-
-    @classmethod
-    def load(cls, path: Path) -> "QuantizedModel":
-        """Read what `save` wrote; raises StageError naming the file."""
-        found, metadata = load_tensors(path)
-        try:
-            about = {key: json.loads(value) for key, value in metadata.items()}
-            kinds = about["kinds"]
-            tensors = {
-                name: RowIntegers(found[f"integers/{name}"], found[f"scale/{name}"])
-                if kind in (INT6, INT8)
-                else found[f"float/{name}"]
-                for name, kind in kinds.items()
-            }
-            diagonals = {
-                name: found[f"diagonal/{name}"] for name, kind in kinds.items() if kind == INT6
-            }
-            provenance = about.pop("provenance")
-            return cls(StoredModel(tensors=tensors, **about), diagonals, provenance)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StageError(f"{path}: not a quantised model ({error!r})") from None
 
 
 def matrices(model: Model) -> dict[str, Linear]:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from fairway.stage import StageError
 
 INT6, INT8, FLOAT16, FLOAT32 = "int6", "int8", "float16", "float32"
+Kind = Literal["int6", "int8", "float16", "float32"]
 INT6_LIMIT, INT8_LIMIT = 31, 127  # magnitudes used; symmetric, so -32 and -128 do not occur
 
 

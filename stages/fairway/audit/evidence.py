@@ -6,15 +6,25 @@ Their evidence is kept in .npz files, so that a changed gate asks neither model 
 All look at the same targets.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from fairway.counting.counts import MatchDistributions, OrderDistributions
-from fairway.files.arrays import load_arrays, save_arrays
+from fairway.counting.settings import CacheSettings
+from fairway.files.arrays import TEXT, Layout, load_arrays, save_arrays
 from fairway.stage import StageError
+
+_LAYOUTS = {
+    "targets": Layout("int64", ("targets",)),
+    "changed": Layout("int64", ("changed",)),
+    "stays": Layout("bool", ("changed",)),
+    "spec": TEXT,
+}
+_LARGEST_ERROR = 1e-3  # of the sum of a model's probabilities, which may be of any precision
+_LEAST_MASS = 1e-300  # has a logarithm
 
 
 class AuditTargets(NamedTuple):
@@ -44,7 +54,7 @@ def audit_targets(settings: dict[str, Any], targets: int) -> AuditTargets:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """One file of evidence; `load` refuses one that is about other targets."""
+    """One file of evidence; `load` refuses one about other targets, models or caches."""
 
     targets: np.ndarray
     changed: np.ndarray
@@ -56,13 +66,12 @@ class _Evidence:
         save_arrays(path, **self.__dict__)
 
     @classmethod
-    def load(cls, path: Path, wanted: AuditTargets) -> Any:
-        """Read and check; raises StageError naming the file."""
-        found = load_arrays(path, *(field.name for field in fields(cls)))
+    def _load(cls, path: Path, wanted: AuditTargets, layouts: dict[str, Layout]) -> Self:
+        found = load_arrays(path, **_LAYOUTS, **layouts)
         for name, expected in (("targets", wanted.sampled), ("changed", wanted.changed)):
             if not np.array_equal(found[name], expected):
                 raise StageError(f"{path}: {name} are not those of this audit; make it again")
-        return cls(**{key: value if value.ndim else str(value) for key, value in found.items()})
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,16 @@ class ModelEvidence(_Evidence):
 
     distributions: np.ndarray
     artifact_sha256: str
+
+    @classmethod
+    def load(cls, path: Path, wanted: AuditTargets, vocabulary: int) -> Self:
+        """Read and check; raises StageError naming the file."""
+        probabilities = Layout("float64", ("targets", vocabulary), 0.0, 1.0)
+        found = cls._load(path, wanted, {"distributions": probabilities, "artifact_sha256": TEXT})
+        off = float(np.abs(found.distributions.sum(axis=1) - 1).max())
+        if off > _LARGEST_ERROR:
+            raise StageError(f"{path}: distributions sum to 1 but for {off:g}; expected 1")
+        return found
 
 
 @dataclass(frozen=True)
@@ -107,6 +126,26 @@ class CacheEvidence(_Evidence):
         arrays |= found._asdict() | {"kept": np.array(kept, dtype=bool)}
         return cls(*wanted, np.array(stays, dtype=bool), spec, **arrays)
 
+    @classmethod
+    def load(cls, path: Path, wanted: AuditTargets, cache: CacheSettings, vocabulary: int) -> Self:
+        """Read and check; raises StageError naming the file if it cannot be of the cache."""
+        by_order = cache.output == "orders"
+        contexts = ("targets", cache.orders) if by_order else ("targets",)
+        none = Layout("uint32", (0,))
+        layouts = {
+            "orders": none if by_order else Layout("uint8", ("targets",), 0, cache.max_order),
+            "totals": Layout("uint32", contexts),
+            "hits": Layout("uint32", (*contexts, vocabulary)),
+            "distinct": Layout("uint32", contexts) if by_order else none,
+            "kept": Layout("bool", ("states",)),
+        }
+        found = cls._load(path, wanted, layouts)
+        if not by_order and ((found.orders > 0) != (found.totals > 0)).any():
+            raise StageError(f"{path}: occurrences without a match, or a match without any")
+        if (found.hits > found.totals[..., None]).any():
+            raise StageError(f"{path}: more hits than the context was seen at some target")
+        return found
+
     def at(self, i: int) -> tuple:
         """The counts at the i-th sampled target as gates take them, hits of every token."""
         if self.distinct.size:
@@ -135,3 +174,18 @@ class RowEvidence(_Evidence):
     artifact_sha256: str
     model: str
     cache: str
+
+    @classmethod
+    def load(cls, path: Path, wanted: AuditTargets) -> Self:
+        """Read and check; raises StageError naming the file."""
+        nats = Layout("float64", ("targets",), low=0.0)
+        layouts = {
+            "mass": Layout("float64", ("targets",), low=_LEAST_MASS),
+            "difference": nats,
+            "of_model": nats,
+            "same_counts": Layout("bool", ("targets",)),
+            "kept": Layout("bool", ("states",)),
+            "calibration": Layout("float64", ("bins", 3)),
+        }
+        texts = dict.fromkeys(("artifact_sha256", "model", "cache"), TEXT)
+        return cls._load(path, wanted, layouts | texts)

@@ -9,8 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fairway.files.arrays import load_arrays, save_arrays
+from fairway.counting.settings import CacheSettings
+from fairway.files.arrays import FIRST_TARGET, TEXT, Layout, load_arrays, save_arrays
 from fairway.stage import StageError
+
+_LAYOUTS = {
+    "first_target": FIRST_TARGET,
+    "order": Layout("uint8", ("targets",)),
+    "hits": Layout("uint32", ("targets",)),
+    "total": Layout("uint32", ("targets",)),
+    "spec": TEXT,
+}
 
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Orders (uint8, 0 for none), hits and totals (uint32), by target."""
@@ -72,15 +81,19 @@ class MatchCounts:
         save_arrays(path, **self.__dict__)
 
     @classmethod
-    def load(cls, path: Path) -> "MatchCounts":
-        """Read and check; raises StageError naming the file."""
-        found = load_arrays(path, "first_target", "order", "hits", "total", "spec")
+    def load(cls, path: Path, cache: CacheSettings) -> "MatchCounts":
+        """Read and check; raises StageError naming the file if a count cannot be the cache's."""
+        found = load_arrays(path, **_LAYOUTS)
         order, hits, total = found["order"], found["hits"], found["total"]
-        if not (order.ndim == 1 and order.shape == hits.shape == total.shape):
-            raise StageError(
-                f"{path}: order {order.shape}, hits {hits.shape} and total {total.shape} "
-                "do not match; expected one value per target"
-            )
-        if (hits > total).any():
-            raise StageError(f"{path}: more hits than the context was seen at some target")
-        return cls(int(found["first_target"]), order, hits, total, str(found["spec"]))
+        matched = order > 0
+        low, high, least = cache.min_order, cache.max_order, cache.min_count
+        for wrong, what in (
+            (hits > total, "more hits than the context was seen"),
+            (matched & ((order < low) | (order > high)), f"an order outside {low} to {high}"),
+            (matched & (total < least), f"a match of fewer than {least} occurrences"),
+            (matched != (total > 0), "occurrences without a match"),
+        ):
+            if wrong.any():
+                target = found["first_target"] + int(np.argmax(wrong))
+                raise StageError(f"{path}: {what} at target {target}; counts of another cache?")
+        return cls(**found)

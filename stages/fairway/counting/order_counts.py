@@ -22,10 +22,21 @@ from fairway.counting.order_records import (
     CHUNK_TARGETS,
     LONGEST,
     MARGIN,
+    possible_counts,
     read_records,
     write_records,
 )
-from fairway.files.arrays import load_arrays, save_arrays
+from fairway.counting.settings import CacheSettings
+from fairway.files.arrays import (
+    DAMAGES,
+    FIRST_TARGET,
+    TEXT,
+    Layout,
+    load_arrays,
+    open_member,
+    read_npy_header,
+    save_arrays,
+)
 from fairway.stage import StageError
 
 
@@ -71,24 +82,24 @@ class OrderCounts:
         save_arrays(path, **self.__dict__)
 
     @classmethod
-    def load(cls, path: Path) -> "OrderCounts":
-        """Open for streaming: reads all but the payload. Raises StageError naming the file."""
-        names = ("first_target", "targets", "min_order", "sizes", "spec")
-        found = load_arrays(path, *names)
-        targets, sizes = int(found["targets"]), found["sizes"]
-        chunks = -(-targets // CHUNK_TARGETS)
-        if sizes.ndim != 2 or len(sizes) != chunks:
-            raise StageError(
-                f"{path}: sizes {sizes.shape}; expected {chunks} rows for {targets} targets"
-            )
-        return cls(
-            int(found["first_target"]),
-            targets,
-            int(found["min_order"]),
-            sizes,
-            Path(path),
-            str(found["spec"]),
+    def load(cls, path: Path, cache: CacheSettings) -> "OrderCounts":
+        """Open for streaming: reads all but the payload.
+
+        Raises StageError naming the file if it is damaged or cannot be of the cache.
+        """
+        path, low = Path(path), cache.min_order
+        found = load_arrays(
+            path,
+            first_target=FIRST_TARGET,
+            targets=Layout("int64", low=1, high=2**31),
+            min_order=Layout("int64", low=low, high=low),
+            sizes=Layout("uint32", ("chunks", cache.orders)),
+            spec=TEXT,
         )
+        targets, chunks = found["targets"], len(found["sizes"])
+        if chunks != -(-targets // CHUNK_TARGETS):
+            raise StageError(f"{path}: {chunks} chunks for {targets} targets")
+        return cls(payload=path, **found)
 
     def chunks(self) -> Iterator[OrderChunk]:
         """Yield the counts chunk by chunk, in order, in bounded memory.
@@ -103,11 +114,10 @@ class OrderCounts:
                 count = min(CHUNK_TARGETS, self.targets - start)
                 piece = self._read(stream, count + int(sizes.sum(dtype=np.int64)))
                 rows = totals[:count], hits[:count], distinct[:count]
-                if not _unpack(piece, sizes, rows):
+                if not (_unpack(piece, sizes, rows) and possible_counts(*rows)):
                     raise StageError(f"{self._name()}: damaged records in chunk {chunk}")
                 yield OrderChunk(self.first_target + start, *rows)
-            if stream.read(1):
-                raise StageError(f"{self._name()}: bytes left over after the last chunk")
+            self._read(stream, 0)  # the end, where the member's CRC is compared
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[BinaryIO]:
@@ -117,20 +127,24 @@ class OrderCounts:
         with contextlib.ExitStack() as stack:
             try:
                 file = stack.enter_context(zipfile.ZipFile(self.payload))
-                stream = stack.enter_context(file.open("payload.npy"))
-                np.lib.format.read_magic(stream)
-                np.lib.format.read_array_header_1_0(stream)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                stream, size = open_member(file, "payload.npy")
+                stack.enter_context(stream)
+                kind = read_npy_header(stream, size)
+            except (KeyError, *DAMAGES) as error:
                 raise StageError(f"{self.payload}: damaged .npz ({error})") from None
+            if kind != (np.uint8, (self.packed_bytes,)):
+                raise StageError(
+                    f"{self.payload}: payload is {kind}; expected uint8 ({self.packed_bytes},)"
+                )
             yield stream
 
     def _read(self, stream: BinaryIO, size: int) -> np.ndarray:
         try:
-            content = stream.read(size)
-        except (OSError, EOFError, zipfile.BadZipFile) as error:
+            content = stream.read(size) if size else stream.read(1)
+        except DAMAGES as error:
             raise StageError(f"{self._name()}: damaged payload ({error})") from None
         if len(content) != size:
-            raise StageError(f"{self._name()}: payload ends early; delete it and run again")
+            raise StageError(f"{self._name()}: payload of another length; delete it and run again")
         return np.frombuffer(content + bytes(MARGIN), dtype=np.uint8)
 
     def _name(self) -> str:

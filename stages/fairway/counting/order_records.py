@@ -143,3 +143,21 @@ def read_records(piece, cursors, ends, totals, hits, distinct):
             distinct[target, order] = _DECODER[code, 2] + word
             cursors[order] = cursor + (lengths >> 16)
     return True
+
+
+@compiled
+def possible_counts(totals, hits, distinct):
+    """Whether an exact cache can have counted so, uint32 (targets, orders) each.
+
+    Totals do not rise with the order; hits and distinct are at most the total, and distinct is
+    above 0 where the total is.
+    """
+    wrong = False
+    for target in range(totals.shape[0]):
+        before = np.uint32(0xFFFFFFFF)
+        for order in range(totals.shape[1]):
+            total, other = totals[target, order], distinct[target, order]
+            wrong |= (total > before) | (hits[target, order] > total)
+            wrong |= (other > total) | ((other == 0) & (total > 0))
+            before = total
+    return not wrong

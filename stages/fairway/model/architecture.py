@@ -1,10 +1,12 @@
 """The sizes and choices that make a model, checked when made; no torch."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
+from fairway.files.records import Within, build, check_fields
 from fairway.stage import StageError
 
+MOST_LAYERS = 1024  # virtual ones
 MATRICES = ("q", "k", "v", "o", "up", "down")
 KIND_KEYS = {  # by `layers`: keys that the other kind does not have
     "shared": frozenset(
@@ -13,6 +15,10 @@ KIND_KEYS = {  # by `layers`: keys that the other kind does not have
     ),
     "independent": frozenset({"blocks"}),
 }
+_LARGEST, _SMALLEST = 1 << 16, 1e-9
+_Size = Annotated[int, Within(1, _LARGEST)]
+_Length = Annotated[int, Within(1, (1 << 31) - 1)]
+_Layers = Annotated[int, Within(0, MOST_LAYERS)]
 
 
 @dataclass(frozen=True)
@@ -24,27 +30,27 @@ class ModelConfig:
     blocks alone. Raises StageError for sizes that do not fit together.
     """
 
-    vocabulary: int
-    width: int
-    heads: int
-    kv_heads: int
-    mlp_width: int
-    rope_dims: int  # leading dimensions of each head that rotate
-    rope_base: float
-    rope_train_length: int  # positions that rope_base is meant for
-    rope_context: int  # positions the model is used with; NTK-scaled if beyond the former
-    bigram_rows: int
-    bigram_width: int
-    value_embedding_width: int
+    vocabulary: Annotated[int, Within(1, 1 << 16)]
+    width: _Size
+    heads: _Size
+    kv_heads: _Size
+    mlp_width: _Size
+    rope_dims: Annotated[int, Within(4, _LARGEST)]  # leading dimensions of each head that rotate
+    rope_base: Annotated[float, Within(_SMALLEST, 1e12)]
+    rope_train_length: _Length  # positions that rope_base is meant for
+    rope_context: _Length  # positions the model is used with; NTK-scaled if beyond the former
+    bigram_rows: Annotated[int, Within(2, (1 << 31) - 1)]
+    bigram_width: _Size
+    value_embedding_width: _Size
     value_embedding_layers: tuple[int, ...]  # virtual layers
-    logit_cap: float
-    unique_blocks: int
-    shared_blocks: int = 0
-    loops: int = 0
-    lora_rank: int = 0
+    logit_cap: Annotated[float, Within(_SMALLEST, 1e12)]
+    unique_blocks: _Layers
+    shared_blocks: _Layers = 0
+    loops: _Layers = 0
+    lora_rank: Annotated[int, Within(0, _LARGEST)] = 0
     lora_matrices: tuple[str, ...] = ()
-    gamma_init: float = 0.0  # logit of the shrinkage gate
-    gamma_penalty: float = 0.0  # times the sum of the gates, added to the loss
+    gamma_init: Annotated[float, Within(-1e9, 1e9)] = 0.0  # logit of the shrinkage gate
+    gamma_penalty: Annotated[float, Within(-1e9, 1e9)] = 0.0  # times all gates, added to the loss
 
     @classmethod
     def from_settings(cls, architecture: dict[str, Any], vocabulary: int) -> "ModelConfig":
@@ -68,10 +74,8 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
-        """The inverse of to_dict (JSON's lists become tuples again)."""
-        as_tuple = ("value_embedding_layers", "lora_matrices")
-        fixed = {key: tuple(values[key]) for key in as_tuple if key in values}
-        return cls(**{**values, **fixed})
+        """The inverse of to_dict; raises StageError naming the first key that does not fit."""
+        return build(cls, values, "architecture")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -106,8 +110,8 @@ class ModelConfig:
         )
 
     def __post_init__(self) -> None:
-        self._check_minimum()
-        depth = len(self.virtual_layers)
+        check_fields(self, "architecture")
+        depth = self.shared_blocks * self.loops + self.unique_blocks
         bad_layers = [i for i in self.value_embedding_layers if not 0 <= i < depth]
         bad_matrices = [name for name in self.lora_matrices if name not in MATRICES]
         rules = [
@@ -120,6 +124,7 @@ class ModelConfig:
                 f"an even number up to the head's {self.head_width} dimensions",
             ),
             ("unique_blocks", 0, depth == 0, "at least one layer in all"),
+            ("loops", self.loops, depth > MOST_LAYERS, f"at most {MOST_LAYERS} layers in all"),
             ("loops", self.loops, self.shared_blocks and not self.loops, "at least 1"),
             ("value_embedding_layers", bad_layers, bad_layers, f"layers 0 to {depth - 1}"),
             ("lora_matrices", bad_matrices, bad_matrices, f"some of {', '.join(MATRICES)}"),
@@ -133,24 +138,6 @@ class ModelConfig:
         for key, found, wrong, expected in rules:
             if wrong:
                 raise StageError(f"architecture.{key}: {found}; expected {expected}")
-
-    def _check_minimum(self) -> None:
-        least = {
-            **dict.fromkeys(("vocabulary", "width", "heads", "kv_heads", "mlp_width"), 1),
-            **dict.fromkeys(("bigram_width", "value_embedding_width"), 1),
-            **dict.fromkeys(("rope_train_length", "rope_context"), 1),
-            **dict.fromkeys(("unique_blocks", "shared_blocks", "loops", "lora_rank"), 0),
-            "rope_dims": 4,
-            "bigram_rows": 2,
-        }
-        for key, minimum in least.items():
-            if getattr(self, key) < minimum:
-                raise StageError(
-                    f"architecture.{key}: {getattr(self, key)}; expected at least {minimum}"
-                )
-        for key in ("rope_base", "logit_cap"):
-            if not getattr(self, key) > 0:
-                raise StageError(f"architecture.{key}: {getattr(self, key)}; expected above 0")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ shared block is the prior, a gated low-rank deviation per virtual layer the corr
     head        RMSNorm, tied embedding, logits capped by tanh
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairway.model.architecture import ModelConfig
+from fairway.stage import StageError
 
 _EPSILON = torch.finfo(torch.float32).eps  # of norms, in every type
 _NO_TOKEN = -1  # stands for the token before the first one
@@ -312,6 +314,23 @@ class Model(nn.Module):
         """x (…, width) → capped logits (…, vocab), float32."""
         logits = F.linear(norm(x), self.token_embedding).float()
         return self.config.logit_cap * torch.tanh(logits / self.config.logit_cap)
+
+
+def state_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor in the state of a model, which is not made."""
+    with torch.device("meta"):
+        return {name: tuple(found.shape) for name, found in Model(config).state_dict().items()}
+
+
+def require_state(config: ModelConfig, shapes: Mapping[str, Sequence[int]], name: object) -> None:
+    """Raise StageError, naming `name` and the first tensor, unless a state fits the model."""
+    expected = state_shapes(config)
+    for key in sorted(expected.keys() | shapes.keys()):
+        found, wanted = shapes.get(key), expected.get(key)
+        if wanted is None or found is None or tuple(found) != wanted:
+            of_file = "missing" if found is None else f"shape {list(found)}"
+            of_model = "no such tensor" if wanted is None else f"shape {list(wanted)}"
+            raise StageError(f"{name}: {key[:80]}: {of_file}; its model has {of_model}")
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

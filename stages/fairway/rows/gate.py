@@ -13,6 +13,7 @@ import numpy as np
 
 from fairway.counting.counts import MatchCounts
 from fairway.counting.order_counts import OrderCounts
+from fairway.counting.settings import CacheSettings
 from fairway.gates.bayes import BayesGate, BayesState, TargetCounts
 from fairway.gates.match import MatchGate, match_gate
 from fairway.scoring.scores import Scores
@@ -150,9 +151,9 @@ def count_blocks(counts: MatchCounts | OrderCounts) -> Iterator[tuple]:
         yield counts.first_target, counts.order, counts.hits, counts.total
 
 
-def load_counts(path: Path, output: str) -> MatchCounts | OrderCounts:
-    """One rank's counts; output: of the cache, match or orders."""
-    return (OrderCounts if output == "orders" else MatchCounts).load(path)
+def load_counts(path: Path, cache: CacheSettings) -> MatchCounts | OrderCounts:
+    """One rank's counts, which can be the cache's; raises StageError naming the file."""
+    return (OrderCounts if cache.output == "orders" else MatchCounts).load(path, cache)
 
 
 def cut_piece(piece: Piece, cuts: np.ndarray) -> Iterator[Piece]:

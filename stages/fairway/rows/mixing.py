@@ -67,10 +67,9 @@ def mix_row(
     """
     begin = time.perf_counter()
     parts, first, next_target = [], None, 1
-    for rank, shard in enumerate(shards):
+    for rank, shard in enumerate(in_order(shards, len(target_bytes))):
         start = time.perf_counter()
         first = first or shard
-        _check_shard(shard, first, next_target)
         nats = math.fsum(float(piece.sum()) for piece in mixer(shard.scores, shard.counts))
         targets = len(shard.scores.nll)
         span = target_bytes[next_target - 1 : next_target - 1 + targets]
@@ -87,12 +86,31 @@ def mix_row(
     return Sums(spec, scores_spec, counts_spec, artifact, seconds, tuple(parts))
 
 
-def _check_shard(shard: RankShard, first: RankShard, next_target: int) -> None:
+def in_order(shards: Iterable[RankShard], targets: int) -> Iterator[RankShard]:
+    """The shards of rank 0, 1, …, each checked before it is used.
+
+    Raises StageError unless each goes on where the one before ended, stays within targets
+    1 … `targets`, has counts of the same targets as its scores, and shares the provenance.
+    """
+    first, next_target = None, 1
+    for shard in shards:
+        first = first or shard
+        _check_shard(shard, first, next_target, targets)
+        next_target += len(shard.scores.nll)
+        yield shard
+
+
+def _check_shard(shard: RankShard, first: RankShard, next_target: int, last: int) -> None:
     targets = len(shard.scores.nll)
     if shard.scores.first_target != next_target or targets == 0:
         raise StageError(
             f"{shard.name}: {targets} targets from target {shard.scores.first_target}; "
             f"expected to go on from target {next_target}"
+        )
+    if next_target + targets - 1 > last:
+        raise StageError(
+            f"{shard.name}: targets {next_target} to {next_target + targets - 1}; the validation "
+            f"text has {last}"
         )
     counts = shard.counts
     if counts is not None and (counts.first_target, counts.targets) != (next_target, targets):

@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 
 from fairway.counting.settings import CacheSettings
-from fairway.files.arrays import load_arrays, save_arrays
+from fairway.files.arrays import TEXT, Layout, load_arrays, save_arrays
 from fairway.rows.gate import Mixing, Piece
 
 STRETCHES = 256  # of the text, of as equal numbers of targets as can be
+_LAYOUTS = {"spec": TEXT} | {
+    name: Layout("float64" if name.endswith("_nats") else "int64", (axis,))
+    for key, axis, figures in (
+        ("document", "documents", ("nats", "bytes")),
+        ("stretch", STRETCHES, ("nats", "bytes")),
+        ("order", "orders", ("targets", "hits", "nats")),
+    )
+    for name in (f"{key}_{figure}" for figure in figures)
+}
 
 
 @dataclass(frozen=True)
@@ -43,8 +52,7 @@ class Profile:
     @classmethod
     def load(cls, path: Path) -> "Profile":
         """Read; raises StageError naming the file and what is wrong with it."""
-        found = load_arrays(path, *cls.__dataclass_fields__)
-        return cls(**found | {"spec": str(found["spec"])})
+        return cls(**load_arrays(path, **_LAYOUTS))
 
 
 class Profiler:

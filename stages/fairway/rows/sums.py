@@ -4,9 +4,11 @@ Sums add; bits per byte is divided once, over all ranks. The file is JSON.
 """
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+from fairway.files.records import Amount, Natural, Positive, Within, build
 from fairway.stage import StageError, read_json, write_json
 
 
@@ -18,13 +20,13 @@ class RankSum:
     """
 
     row: str
-    seed: int
-    rank: int
-    first_target: int
-    targets: int
-    nats: float
-    bytes: int
-    seconds: float
+    seed: Natural
+    rank: Natural
+    first_target: Positive
+    targets: Positive
+    nats: Annotated[float, Within(-1.0)]  # rounding may leave a little less than 0
+    bytes: Natural
+    seconds: Amount
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Sums:
     scores_spec: str
     counts_spec: str | None
     artifact_sha256: str
-    seconds: float
-    sums: tuple[RankSum, ...]
+    seconds: Amount
+    sums: Annotated[tuple[RankSum, ...], Within(1)]
 
     @property
     def seed(self) -> int:
@@ -68,22 +70,18 @@ class Sums:
     @classmethod
     def load(cls, path: Path) -> "Sums":
         """Read and check; raises StageError naming the file and the missing key."""
-        value = _checked(path, read_json(path), cls)
-        parts = value["sums"]
-        if not isinstance(parts, list) or not parts:
-            raise StageError(f"{path}: `sums` is {parts!r}; expected one entry per rank")
-        value["sums"] = tuple(RankSum(**_checked(path, part, RankSum)) for part in parts)
-        return cls(**value)
+        sums = build(cls, read_json(path), path)
+        for rank, part in enumerate(sums.sums):
+            if (part.row, part.seed, part.rank) != (sums.sums[0].row, sums.seed, rank):
+                raise StageError(
+                    f"{path}: row {part.row}, seed {part.seed}, rank {part.rank}; expected rank "
+                    f"{rank} of row {sums.sums[0].row}, seed {sums.seed}"
+                )
+        if not sums.bytes:
+            raise StageError(f"{path}: 0 bytes in all; expected some to divide by")
+        return sums
 
 
 def bits_per_byte(nats: float, count: int) -> float:
     """Bits per byte of a sum of nats over a sum of bytes."""
     return nats / math.log(2) / count
-
-
-def _checked(path: Path, value: object, kind: type) -> dict:
-    names = [field.name for field in fields(kind)]
-    if not isinstance(value, dict) or sorted(value) != sorted(names):
-        found = sorted(value) if isinstance(value, dict) else value
-        raise StageError(f"{path}: found {found}; a sums file has {names}")
-    return dict(value)

@@ -5,8 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from fairway.files.arrays import load_arrays, save_arrays
-from fairway.stage import StageError
+from fairway.files.arrays import FIRST_TARGET, TEXT, Layout, load_arrays, save_arrays
+
+_ROUNDING = 1e-3  # nats by which a float32 may miss 0
+_LAYOUTS = {
+    "first_target": FIRST_TARGET,
+    "nll": Layout("float32", ("targets",), low=-_ROUNDING),
+    "entropy": Layout("float32", ("targets",), low=-_ROUNDING),
+    "artifact_sha256": TEXT,
+    "spec": TEXT,
+}
 
 
 @dataclass(frozen=True)
@@ -29,16 +37,4 @@ class Scores:
     @classmethod
     def load(cls, path: Path) -> "Scores":
         """Read and check; raises StageError naming the file."""
-        found = load_arrays(path, "first_target", "nll", "entropy", "artifact_sha256", "spec")
-        nll, entropy = found["nll"], found["entropy"]
-        if nll.shape != entropy.shape or nll.ndim != 1:
-            raise StageError(f"{path}: nll {nll.shape} and entropy {entropy.shape} do not match")
-        if not (np.isfinite(nll).all() and np.isfinite(entropy).all()):
-            raise StageError(f"{path}: nll or entropy is not finite")
-        return cls(
-            int(found["first_target"]),
-            nll,
-            entropy,
-            str(found["artifact_sha256"]),
-            str(found["spec"]),
-        )
+        return cls(**load_arrays(path, **_LAYOUTS))

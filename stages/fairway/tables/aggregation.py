@@ -6,7 +6,6 @@ spec, never by listing folders, and each must carry the spec hash that it should
 under; so a stale shard cannot reach a table.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,19 @@ from typing import Any
 import pandas as pd
 
 from fairway.rows.sums import Sums
-from fairway.stage import StageError, read_json, require_file
+from fairway.stage import StageError
+from fairway.tables.inputs import (
+    Audit,
+    CountStats,
+    Done,
+    Kind,
+    Ledger,
+    Proof,
+    QuantizeReport,
+    ScoreStats,
+    last_line,
+    read_input,
+)
 
 SUMMARY_COLUMNS = [
     *("row", "model", "cache", "gate", "seeds", "bpb_mean", "bpb_std", "delta_bpb", "z_mean"),
@@ -35,12 +46,12 @@ def check_spec(path: Path, found: str | None, expected: str | None, stage: str) 
 
 
 def read_made_by(
-    stage: str, path: Path, specs: dict[str, str | None], key: str = "spec"
-) -> dict[str, Any]:
+    stage: str, path: Path, kind: type[Kind], specs: dict[str, str | None], key: str = "spec"
+) -> Kind:
     """A stage's JSON file, whose `key` must be the hash of the stage's current spec."""
-    value = read_json(path)
-    check_spec(path, value.get(key), specs[stage], stage)
-    return value
+    found = read_input(path, kind)
+    check_spec(path, getattr(found, key), specs[stage], stage)
+    return found
 
 
 def read_model(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[str, Any]:
@@ -48,32 +59,31 @@ def read_model(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dic
     folder = results / "models" / row["model"] / f"seed{seed}"
     specs = row["specs"]
     ledger_file = folder / "ledger.json"
-    ledger = read_json(ledger_file)
+    ledger = read_input(ledger_file, Ledger)
     for stage in ("train_model", "quantize_model", "pack_artifact"):
-        check_spec(ledger_file, ledger["specs"][stage], specs[stage], stage)
-    report = read_made_by("quantize_model", folder / "quantize.json", specs, "quantize_model")
+        check_spec(ledger_file, getattr(ledger.specs, stage), specs[stage], stage)
+    report = read_made_by(
+        "quantize_model", folder / "quantize.json", QuantizeReport, specs, "quantize_model"
+    )
     done = last_metrics(folder / "metrics.jsonl", specs["train_model"])
     scores = [folder / "scores" / f"rank{rank}.json" for rank in range(ranks)]
-    ranks_stats = [read_made_by("score_targets", path, specs) for path in scores]
+    ranks_stats = [read_made_by("score_targets", path, ScoreStats, specs) for path in scores]
     return {
-        "artifact_sha256": ledger["artifact_sha256"],
-        "artifact_bytes": ledger["total_bytes"],
-        "training": done["seconds"],
-        "calibration": report["calibration_seconds"],
-        "quantising": report["quantize_seconds"],
-        "packing": ledger["seconds"],
-        "loading": max(stats["load_seconds"] for stats in ranks_stats),
-        "scoring": max(stats["seconds"] for stats in ranks_stats),
+        "artifact_sha256": ledger.artifact_sha256,
+        "artifact_bytes": ledger.total_bytes,
+        "training": done.seconds,
+        "calibration": report.calibration_seconds,
+        "quantising": report.quantize_seconds,
+        "packing": ledger.seconds,
+        "loading": max(stats.load_seconds for stats in ranks_stats),
+        "scoring": max(stats.seconds for stats in ranks_stats),
     }
 
 
-def last_metrics(path: Path, spec: str) -> dict[str, Any]:
+def last_metrics(path: Path, spec: str) -> Done:
     """The closing line of a metrics.jsonl; StageError if the training is unfinished or stale."""
-    lines = require_file(path).read_text().splitlines()
-    last = json.loads(lines[-1]) if lines else {}
-    if last.get("event") != "done":
-        raise StageError(f"{path}: has no closing `done` line; the training did not finish")
-    check_spec(path, last.get("spec"), spec, "train_model")
+    last = last_line(path)
+    check_spec(path, last.spec, spec, "train_model")
     return last
 
 
@@ -82,21 +92,22 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
     specs, name = row["specs"], row["name"]
     sums_file = results / "rows" / name / f"seed{seed}.json"
     audit_file = results / "rows" / name / "audit.json"
-    sums, audit = Sums.load(sums_file), read_made_by("audit_row", audit_file, specs)
+    sums, audit = Sums.load(sums_file), read_made_by("audit_row", audit_file, Audit, specs)
     check_spec(sums_file, sums.spec, specs["mix_scores"], "mix_scores")
     check_spec(sums_file, sums.scores_spec, specs["score_targets"], "score_targets")
     check_spec(sums_file, sums.counts_spec, specs["count_ngrams"], "count_ngrams")
-    check_spec(audit_file, audit["model_spec"], specs["audit_model"], "audit_model")
-    check_spec(audit_file, audit["cache_spec"], specs["audit_cache"], "audit_cache")
+    check_spec(audit_file, audit.model_spec, specs["audit_model"], "audit_model")
+    check_spec(audit_file, audit.cache_spec, specs["audit_cache"], "audit_cache")
     model = read_model(results, row, seed, ranks)
     check_spec(sums_file, sums.artifact_sha256, model.pop("artifact_sha256"), "pack_artifact")
     if len(sums.sums) != ranks:
         raise StageError(f"{sums_file}: {len(sums.sums)} rank sums; expected {ranks}")
-    audited = audit["seeds"][str(seed)]
+    if str(seed) not in audit.seeds:
+        raise StageError(f"{audit_file}: seeds {sorted(audit.seeds)}; expected {seed} as well")
     counting = 0.0
     if specs["count_ngrams"] is not None:
         stats = results / "counts" / row["cache"] / "stats.json"
-        counting = read_made_by("count_ngrams", stats, specs)["seconds"]
+        counting = read_made_by("count_ngrams", stats, CountStats, specs).seconds
     return {
         "row": name,
         **{key: row[key] for key in ("model", "cache", "gate")},
@@ -105,9 +116,9 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
         "nats": sums.nats,
         "bytes": sums.bytes,
         "targets": sums.targets,
-        "z_mean": audit["checks"]["normalised"]["mean_z"],
-        "bpb_normalized": audited["bpb_normalized"],
-        "is_code_length": audit["is_code_length"],
+        "z_mean": audit.checks.normalised.mean_z,
+        "bpb_normalized": audit.seeds[str(seed)].bpb_normalized,
+        "is_code_length": audit.is_code_length,
         **model,
         "counting": counting,
         "mixing": sums.seconds,
@@ -117,11 +128,12 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
 def check_proof(results: Path, row: dict[str, Any], seed: int) -> None:
     """Refuse a row that claims a code length unless its current artifact's proof decoded."""
     path = results / "rows" / row["name"] / "proof.json"
-    proof = read_made_by("prove_row", path, row["specs"])
-    ledger = read_json(results / "models" / row["model"] / f"seed{seed}" / "ledger.json")
-    check_spec(path, proof["artifact_sha256"], ledger["artifact_sha256"], "pack_artifact")
-    if proof["decoded"] is not True:
-        raise StageError(f"{path}: decoded {proof['decoded']}; row {row['name']} claims a length")
+    proof = read_made_by("prove_row", path, Proof, row["specs"])
+    ledger_file = results / "models" / row["model"] / f"seed{seed}" / "ledger.json"
+    ledger = read_input(ledger_file, Ledger)
+    check_spec(path, proof.artifact_sha256, ledger.artifact_sha256, "pack_artifact")
+    if not proof.decoded:
+        raise StageError(f"{path}: decoded {proof.decoded}; row {row['name']} claims a length")
 
 
 def seeds_table(results: Path, settings: dict[str, Any]) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """Averages of the weights over a training: EMA of every step, SWA of some late ones."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -32,12 +30,6 @@ class WeightAverages:
         swa = torch._foreach_div(self.swa_sum, self.snapshots)
         return torch._foreach_lerp(self.ema, swa, 0.5)
 
-    def state(self) -> dict[str, Any]:
-        """What to save to continue."""
-        return {"ema": self.ema, "swa_sum": self.swa_sum, "snapshots": self.snapshots}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
-        torch._foreach_copy_(self.ema, state["ema"])
-        torch._foreach_copy_(self.swa_sum, state["swa_sum"])
-        self.snapshots = state["snapshots"]
+    def state(self) -> dict[str, list[Tensor]]:
+        """What to save and to restore, beside the number of snapshots."""
+        return {"ema": self.ema, "swa_sum": self.swa_sum}

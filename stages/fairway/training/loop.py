@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fairway.json_text import sealed
 from fairway.machine.devices import Fetched, autocast, to_device
 from fairway.model.deviations import deviation_norms
 from fairway.model.network import Model
 from fairway.stage import StageError, atomic_output
 from fairway.training.averaging import WeightAverages
 from fairway.training.batches import Batches
-from fairway.training.checkpoints import ResumeFile
+from fairway.training.checkpoints import Resumed, ResumeFile
 from fairway.training.optimizers import Optimizers
 from fairway.training.processes import Processes
 from fairway.training.qat import fake_quantised
@@ -104,20 +105,22 @@ class Training:
             print("no SWA snapshot was taken; the final weights are the EMA", file=sys.stderr)
         torch._foreach_copy_(self.parameters, self.averages.final())
 
-    def state(self) -> dict[str, Any]:
-        """All that later steps depend on; there is no other source of randomness."""
+    def state(self) -> dict[str, Tensor]:
+        """The tensors that later steps depend on, by name; no other source of randomness is."""
+        groups = {"parameters": [parameter.detach() for parameter in self.parameters]}
+        groups |= self.optimizers.state() | self.averages.state()
         return {
-            "parameters": [parameter.detach() for parameter in self.parameters],
-            "optimizers": self.optimizers.state(),
-            "averages": self.averages.state(),
+            f"{group}/{index}": tensor
+            for group, tensors in groups.items()
+            for index, tensor in enumerate(tensors)
         }
 
     @torch.no_grad()
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
-        torch._foreach_copy_(self.parameters, state["parameters"])
-        self.optimizers.load_state(state["optimizers"])
-        self.averages.load_state(state["averages"])
+    def load_state(self, tensors: dict[str, Tensor], snapshots: int) -> None:
+        """Take back what `state` gave, and how many snapshots were taken."""
+        for name, tensor in self.state().items():
+            tensor.copy_(tensors[name])
+        self.averages.snapshots = snapshots
 
 
 class Metrics:
@@ -127,12 +130,13 @@ class Metrics:
         self.path, self.writes = path, writes
         self.lines: list[str] = []
 
-    def add(self, line: dict[str, Any]) -> None:
-        """Append a line and write the file."""
+    def add(self, line: dict[str, Any], last: bool = False) -> None:
+        """Append a line and write the file; the last one ends with a checksum of the file."""
         self.lines.append(json.dumps(line))
         if self.writes:
+            text = "".join(f"{text}\n" for text in self.lines)
             with atomic_output(self.path) as temporary:
-                temporary.write_text("".join(f"{text}\n" for text in self.lines))
+                temporary.write_text(sealed(text) if last else text)
 
 
 class _Watch:
@@ -199,7 +203,8 @@ class Loop:
                 "seconds": round(self.seconds, 3),
                 "parameters": parameters,
                 "deviations": deviation_norms(self.training.model),
-            }
+            },
+            last=True,
         )
 
     def _warm_up(self) -> None:
@@ -209,12 +214,12 @@ class Loop:
         self.training.reset()
 
     def _try_resume(self) -> None:
-        state = self.resume.load()
-        if not self.processes.agree(-1 if state is None else state["done"]) or state is None:
+        saved = self.resume.load(self.training.state())
+        if not self.processes.agree(-1 if saved is None else saved.done) or saved is None:
             return
-        self.training.load_state(state["training"])
-        self.done, self.seconds = state["done"], state["seconds"]
-        self.metrics.lines = list(state["lines"])
+        self.training.load_state(saved.tensors, saved.snapshots)
+        self.done, self.seconds = saved.done, saved.seconds
+        self.metrics.lines = saved.lines
         if self.processes.is_first:
             print(f"resuming after step {self.done}", file=sys.stderr, flush=True)
 
@@ -261,11 +266,5 @@ class Loop:
         )
 
     def _save_state(self) -> None:
-        self.resume.save(
-            {
-                "done": self.done,
-                "seconds": self.seconds,
-                "lines": self.metrics.lines,
-                "training": self.training.state(),
-            }
-        )
+        tensors, snapshots = self.training.state(), self.training.averages.snapshots
+        self.resume.save(Resumed(self.done, self.seconds, snapshots, self.metrics.lines, tensors))

@@ -87,15 +87,6 @@ class Muon:
             for part, matrix in zip(flat.float().split(sizes), self.matrices, strict=True)
         ]
 
-    def state(self) -> dict[str, list[Tensor]]:
-        """What to save to continue."""
-        return {"momenta": self.momenta}
-
-    def load_state(self, state: dict[str, list[Tensor]]) -> None:
-        """Take back what `state` gave."""
-        for momentum, saved in zip(self.momenta, state["momenta"], strict=True):
-            momentum.copy_(saved)
-
 
 def _share(matrices: list[Tensor], rank: int, world_size: int) -> list[int]:
     """Indices of the matrices that a rank orthogonalises: largest first, dealt round."""

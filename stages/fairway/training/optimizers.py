@@ -1,7 +1,5 @@
 """Which optimiser moves which parameter: Muon the matrices, AdamW the rest."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -62,6 +60,13 @@ class Optimizers:
         self.adam = torch.optim.AdamW(
             groups, betas=settings.adam_betas, eps=settings.adam_epsilon, fused=True
         )
+        for group in groups:  # what AdamW makes at its first step: so a state is always whole
+            for parameter in group["params"]:
+                self.adam.state[parameter] = {
+                    "step": torch.zeros((), device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
 
     def step(self, step: int, lr_scale: float) -> None:
         """Update all parameters from their gradients at step 0, 1, …"""
@@ -71,11 +76,9 @@ class Optimizers:
             group["lr"] = group["base_lr"] * lr_scale
         self.adam.step()
 
-    def state(self) -> dict[str, Any]:
-        """What to save to continue."""
-        return {"muon": self.muon.state(), "adam": self.adam.state_dict()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
-        self.muon.load_state(state["muon"])
-        self.adam.load_state_dict(state["adam"])
+    def state(self) -> dict[str, list[Tensor]]:
+        """All that later steps depend on: the optimisers' own tensors, to save and to restore."""
+        adam = [self.adam.state[p] for group in self.adam.param_groups for p in group["params"]]
+        return {"momenta": self.muon.momenta} | {
+            name: [found[name] for found in adam] for name in ("step", "exp_avg", "exp_avg_sq")
+        }

@@ -15,6 +15,7 @@ from fairway.artifact.quantization import (
     storage_kinds,
 )
 from fairway.artifact.storage import RowIntegers
+from fairway.files.tensors import load_tensors, save_tensors
 from fairway.model.network import Model
 from fairway.stage import StageError
 from support.tiny_models import CONTEXT, PROVENANCE, TOKENIZER_SHA256, random_tokens, tiny_model
@@ -120,5 +121,36 @@ def sequences_of_one():
 def test_file_of_another_kind_is_named(tmp_path):
     path = tmp_path / "quantized.safetensors"
     save_file(tiny_model().state_dict(), path, {"config": "{}"})
-    with pytest.raises(StageError, match=r"quantized\.safetensors: not a quantised model"):
+    with pytest.raises(StageError, match=r"quantized\.safetensors: has no sha256 in its metadata"):
+        QuantizedModel.load(path)
+    save_tensors(path, tiny_model().state_dict(), {"config": "{}"})
+    with pytest.raises(
+        StageError, match=r"quantized\.safetensors: no `tokenizer_sha256`; expected"
+    ):
+        QuantizedModel.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("scale/blocks.0.q.weight"), "scale/blocks.0.q.weight: missing"),
+        (lambda t: t["scale/blocks.0.q.weight"].fill_(torch.nan), "values from nan to nan"),
+        (lambda t: t["scale/blocks.0.q.weight"].fill_(-1), "values from -1.0 to -1.0; expected 0"),
+        (lambda t: t["integers/blocks.0.q.weight"].fill_(32), "from 32 to 32; expected -31 to 31"),
+        (lambda t: t["diagonal/blocks.0.q.weight"].fill_(torch.inf), "values from inf to inf"),
+        (lambda t: t["float/smear_logit"].fill_(torch.nan), "smear_logit: values from nan"),
+        (lambda t: t.update(x=torch.zeros(1)), "x: not one of the model's tensors"),
+        (
+            lambda t: t.update({"diagonal/blocks.0.q.weight": torch.zeros(3)}),
+            r"diagonal/blocks.0.q.weight is \[3\] for \[32, 32\]",
+        ),
+    ],
+)
+def test_impossible_content_with_the_right_checksum_is_named(tmp_path, change, message):
+    path = tmp_path / "quantized.safetensors"
+    quantized_model().save(path)
+    tensors, metadata = load_tensors(path)
+    change(tensors)
+    save_tensors(path, tensors, metadata)
+    with pytest.raises(StageError, match=rf"quantized\.safetensors: .*{message}"):
         QuantizedModel.load(path)

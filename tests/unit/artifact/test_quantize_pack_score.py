@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ class Files:
         write_shard(self / "val.bin", random_tokens(targets + 1, seed=2))
         train = shard_files(self.folder, [(self / "train.bin", 2000)])
         (val,) = shard_files(self.folder, [(self / "val.bin", targets + 1)])
-        sizes = (targets + 1, targets, targets, targets, None, "decoded", val.file, val.sha256)
+        sizes = (targets + 1, targets, targets, targets, None, "decoded", val.file, val.sha256, "")
         Manifest(
             "0" * 64,
             "text",
@@ -174,6 +175,9 @@ def test_training_text_calibrates_and_no_validation_text_is_there(copy):
     before = (copy / "quantized.safetensors").read_bytes()
     assert (copy / "again.safetensors").read_bytes() == before
     write_shard(copy / "train.bin", random_tokens(2000, seed=3))
+    (shard,) = shard_files(copy.folder, [(copy / "train.bin", 2000)])
+    manifest = Manifest.load(copy.manifest)
+    replace(manifest, train=replace(manifest.train, shards=(shard,))).save(copy.manifest)
     copy.quantize("other.safetensors")
     assert (copy / "other.safetensors").read_bytes() != before
 

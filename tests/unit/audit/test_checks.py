@@ -307,12 +307,15 @@ def test_evidence_of_another_artifact_is_refused():
 )
 def test_evidence_comes_back_from_its_file_and_only_for_its_targets(evidence, tmp_path):
     evidence.save(tmp_path / "audit.npz")
-    found = type(evidence).load(tmp_path / "audit.npz", WANTED)
+    cache = (code_of(*ROWS["bayes"]).cache,) if isinstance(evidence, CacheEvidence) else ()
+    found = type(evidence).load(tmp_path / "audit.npz", WANTED, *cache, VOCABULARY)
     for name, value in vars(evidence).items():
         assert np.array_equal(getattr(found, name), value), name
     other = WANTED._replace(changed=WANTED.changed + 1)
     with pytest.raises(StageError, match=r"audit\.npz: changed are not those of this audit"):
-        type(evidence).load(tmp_path / "audit.npz", other)
+        type(evidence).load(tmp_path / "audit.npz", other, *cache, VOCABULARY)
+    with pytest.raises(StageError, match=r"audit\.npz: (hits|distributions) is .*; expected"):
+        type(evidence).load(tmp_path / "audit.npz", WANTED, *cache, VOCABULARY + 1)
 
 
 @pytest.mark.parametrize(

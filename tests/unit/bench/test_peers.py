@@ -52,6 +52,7 @@ def results(tmp_path) -> Path:
         ValText(
             *(3, counts["val"], counts["val"] - 1, size, size, size, "original", "val.bin"),
             sha256_of(folder / "val.bin"),
+            "",
         ),
         folder,
     ).save(folder / "manifest.json")

@@ -15,6 +15,7 @@ from fairway.corpus.documents import split
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import read_shard, write_shard
 from fairway.corpus.tokenizer import encode_documents
+from fairway.json_text import sealed
 from fairway.stage import StageError, sha256_of
 from support.corpus_samples import (
     ENCODE_FLAGS,
@@ -330,6 +331,14 @@ def test_damaged_train_shard_is_seen(corpus: Path) -> None:
     path.write_bytes(content[:-2])
     with pytest.raises(StageError, match=r"train\.bin: \d+ bytes; .* tokens need"):
         manifest.train_shards()
+    damaged = bytearray(content)
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    for threads in (1, 2):
+        with pytest.raises(StageError, match=r"train\.bin: SHA-256 .*; the manifest has "):
+            manifest.read_train(threads)
+    path.write_bytes(content)
+    assert np.array_equal(manifest.read_train(1)[0], read_shard(path))
     path.unlink()
     with pytest.raises(StageError, match=r"train\.bin: no such file"):
         manifest.train_shards()
@@ -354,11 +363,11 @@ def test_other_bytes_per_target_are_seen(corpus: Path) -> None:
     path = corpus / "val_bytes.npy"
     values = np.load(path)
     np.save(path, values[:-1])
-    with pytest.raises(StageError, match=r"val_bytes\.npy: uint16 .*; expected uint16"):
+    with pytest.raises(StageError, match=r"val_bytes\.npy is uint16 .*; expected uint16"):
         manifest.read_val_bytes(path)
-    values[0] += 1
+    values[:2] += np.array([1, -1]).astype(np.uint16)
     np.save(path, values)
-    with pytest.raises(StageError, match=r"val_bytes\.npy: \d+ bytes; the manifest has \d+"):
+    with pytest.raises(StageError, match=r"val_bytes\.npy: SHA-256 .*; the manifest has "):
         manifest.read_val_bytes(path)
     np.save(path, values.astype(np.int64))
     with pytest.raises(StageError, match="int64"):
@@ -368,8 +377,8 @@ def test_other_bytes_per_target_are_seen(corpus: Path) -> None:
 @pytest.mark.parametrize("content", ["[]", "{}", '{"spec": 1}', "3"])
 def test_file_that_is_no_manifest(tmp_path: Path, content: str) -> None:
     path = tmp_path / "manifest.json"
-    path.write_text(content)
-    with pytest.raises(StageError, match=r"manifest\.json: not a corpus manifest"):
+    path.write_text(sealed(content))
+    with pytest.raises(StageError, match=r"manifest\.json: (damaged|not|no `(spec|kind)`)"):
         Manifest.load(path)
 
 

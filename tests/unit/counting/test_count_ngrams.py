@@ -15,7 +15,7 @@ from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_ranks, count_targets
 from fairway.counting.counts import MatchCounts
 from fairway.counting.order_counts import OrderCounts
-from fairway.stage import StageError, sha256_of
+from fairway.stage import StageError, read_json, sha256_of, write_json
 
 SCRIPT = Path(__file__).resolve().parents[3] / "stages" / "count_ngrams.py"
 TOKENS = np.random.default_rng(0).integers(2, 40, 2001).astype(np.uint16)
@@ -27,7 +27,7 @@ WINDOWS = {"length": 256, "stride": 64}
 def corpus(tmp_path):
     write_shard(tmp_path / "val.bin", TOKENS)
     sha256 = sha256_of(tmp_path / "val.bin")
-    val = ValText(1, len(TOKENS), len(TOKENS) - 1, 1, 1, None, "decoded", "val.bin", sha256)
+    val = ValText(1, len(TOKENS), len(TOKENS) - 1, 1, 1, None, "decoded", "val.bin", sha256, "")
     tokenizer, train = TokenizerFile("tokenizer.model", ""), TrainText(0, 0, ())
     Manifest("", "text", 64, tokenizer, train, val, tmp_path).save(tmp_path / "manifest.json")
     return tmp_path
@@ -67,7 +67,7 @@ def test_every_rank_gets_its_counts_and_the_spec(corpus, cache):
     plan, settings = WindowPlan(len(TOKENS) - 1, **WINDOWS), CacheSettings.from_settings(cache)
     kind = OrderCounts if settings.output == "orders" else MatchCounts
     for rank in range(RANKS):
-        found = kind.load(corpus / f"rank{rank}.npz")
+        found = kind.load(corpus / f"rank{rank}.npz", settings)
         first, last = plan.rank_targets(rank, RANKS)
         expected = count_targets(TOKENS, plan, first, last, settings)
         assert (found.first_target, found.targets) == (first, last + 1 - first)
@@ -109,15 +109,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(corpus, cache, outputs, flags,
     ("tokens", "message"),
     [
         (np.append(TOKENS[:-1], np.uint16(64)), "token id 64 at position 2000"),
-        (TOKENS[:1], "expected at least one window"),
+        (TOKENS[:2], "expected at least one window"),
     ],
 )
 def test_texts_that_cannot_be_counted_are_refused(corpus, tokens, message):
     write_shard(corpus / "val.bin", tokens)
-    manifest = json.loads((corpus / "manifest.json").read_text())
+    manifest = read_json(corpus / "manifest.json")
     sizes = {"tokens": len(tokens), "targets": len(tokens) - 1}
     manifest["val"] |= sizes | {"sha256": sha256_of(corpus / "val.bin")}
-    (corpus / "manifest.json").write_text(json.dumps(manifest))
+    write_json(corpus / "manifest.json", manifest)
     done = run_stage(corpus, GOOD)
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
 

@@ -55,7 +55,7 @@ class Workplace:
         total = int(size.sum())
         val = ValText(
             1, TARGETS + 1, TARGETS, total, total, total, "original", "val.bin",
-            sha256_of(folder / "val.bin"),
+            sha256_of(folder / "val.bin"), sha256_of(folder / "val_bytes.npy"),
         )  # fmt: skip
         Manifest(
             "0" * 64, "text", VOCABULARY, TokenizerFile("tokenizer.model", "1" * 64),

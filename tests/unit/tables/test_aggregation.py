@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fairway.json_text import sealed
 from fairway.rows.sums import RankSum, Sums
-from fairway.stage import StageError
+from fairway.stage import StageError, read_json
 from fairway.tables.aggregation import (
     SUMMARY_COLUMNS,
     ablation_markdown,
@@ -23,9 +24,13 @@ OTHERS = ("score_targets", "count_ngrams", "audit_model", "audit_cache")
 SPECS = {stage: f"{stage[:4]}{stage[-5:]}" for stage in (*STAGES, *OTHERS)}
 
 
-def write(path: Path, value: object) -> None:
+def write(path: Path, value: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
+    path.write_text(sealed(json.dumps(value)))
+
+
+def change(path: Path, changes: dict) -> None:
+    write(path, read_json(path) | changes)
 
 
 def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]]) -> dict:
@@ -124,7 +129,7 @@ def test_single_seed_has_no_std(tmp_path, settings):
 )
 def test_stale_file_is_refused(tmp_path, settings, file, key):
     path = tmp_path / file
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: "old"}))
+    change(path, {key: "old"})
     with pytest.raises(StageError, match=file):
         seeds_table(tmp_path, settings)
 

@@ -33,7 +33,9 @@ def test_state_continues_exactly() -> None:
     weight.mul_(3)
     first.update(take_snapshot=True)
     second = WeightAverages([weight], 0.9)
-    second.load_state(first.state())
+    for name, tensors in first.state().items():
+        torch._foreach_copy_(second.state()[name], tensors)
+    second.snapshots = first.snapshots
     for averages in (first, second):
         averages.update(take_snapshot=True)
     assert torch.equal(first.final()[0], second.final()[0])

@@ -38,7 +38,7 @@ def training(model: Model | None = None, **changes: Any) -> Training:
 
 
 def run_loop(folder: Path, made: Training) -> list[dict[str, Any]]:
-    resume = ResumeFile(folder / "resume.pt", {"seed": 1})
+    resume = ResumeFile(folder / "resume.safetensors", {"seed": 1})
     Loop(made, resume, Metrics(folder / "metrics.jsonl", writes=True)).run()
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fairway.stage import StageError
+from fairway.stage import StageError, write_json
 from fairway.workflow.config import resolve_config
 from fairway.workflow.specs import SpecWriter
 
@@ -40,7 +40,7 @@ def test_text_that_is_there_must_hold_the_windows(specs, tmp_path, targets, mess
     manifest = tmp_path / "manifest.json"
     specs.check_text(manifest)
     made = {"spec": specs.sha256("encode_corpus"), "val": {"targets": targets}}
-    manifest.write_text(json.dumps(made))
+    write_json(manifest, made)
     if message:
         with pytest.raises(StageError, match=message):
             specs.check_text(manifest)

@@ -1,0 +1,140 @@
+"""Plain values, as JSON gives them, against the dataclass they are to become; standard library.
+
+A field's annotation says all that is checked: `int`, `float` (finite, and whole numbers are
+taken), `str`, `bool`, `X | None`, `Literal[…]`, `list[X]`, `tuple[X, ...]`, `dict[str, X]`,
+another dataclass, and `Annotated[X, Within(low, high)]` for ranges: of a number, or of the length
+of a text, list or tuple. What is of the wrong type is never converted: no "3" becomes 3.
+"""
+
+import math
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from fairway.stage import StageError
+
+_PLAIN = {int: "a whole number", str: "text", bool: "true or false", dict: "an object"}
+
+
+@dataclass(frozen=True)
+class Within:
+    """Least and greatest value (or length) that a field may have, both included."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+
+Natural = Annotated[int, Within(0)]
+Positive = Annotated[int, Within(1)]
+Amount = Annotated[float, Within(0)]
+"""A number that cannot be negative: nats, seconds."""
+
+
+class View:
+    """Base of a dataclass that is part of a larger object: other keys are passed over."""
+
+
+def build(kind: type, value: Any, name: object) -> Any:
+    """A dataclass of type `kind` from the object `value`; `name`, a path or more, is for errors.
+
+    Raises StageError naming the key, the value found and what was expected.
+    """
+    if not isinstance(value, dict):
+        raise _wrong(value, name, "an object")
+    given = {field.name: field.default for field in fields(kind) if field.init}
+    for key in given:
+        if key not in value and given[key] is MISSING:
+            raise StageError(f"{name}: no `{key}`; expected {', '.join(given)}")
+    unknown = value.keys() - given.keys()
+    if unknown and not issubclass(kind, View):
+        raise StageError(f"{name}: unknown key {min(unknown)!r}; expected {', '.join(given)}")
+    hints = _hints(kind)
+    between = ": " if isinstance(name, Path) else "."
+    found = {
+        key: check(hints[key], value[key], f"{name}{between}{key}")
+        for key in given
+        if key in value
+    }
+    try:
+        return kind(**found)
+    except StageError as error:  # of its own checks, which do not know the file
+        known = str(error).startswith(str(name))
+        raise error if known else StageError(f"{name}: {error}") from None
+
+
+def check_fields(record: Any, name: str) -> None:
+    """Raise StageError unless every field of a dataclass is of its annotation."""
+    for key, kind in _hints(type(record)).items():
+        check(kind, getattr(record, key), f"{name}.{key}")
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def check(kind: Any, value: Any, name: str) -> Any:
+    """`value` if it is of the annotation `kind`, dataclasses built and tuples made of lists."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        found = check(arguments[0], value, name)
+        return _within(found, arguments[1], name)
+    if origin in (Union, UnionType):
+        return _one_of(arguments, value, name)
+    if origin is Literal:
+        if not any(value == choice and type(value) is type(choice) for choice in arguments):
+            raise _wrong(value, name, " or ".join(map(str, arguments)))
+        return value
+    if origin in (list, tuple):
+        return _several(origin, arguments, value, name)
+    if origin is dict:
+        items = check(dict, value, name).items()
+        return {key: check(arguments[1], item, f"{name}.{key}") for key, item in items}
+    if is_dataclass(kind):
+        return build(kind, value, name)
+    if kind is float:
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise _wrong(value, name, "a finite number")
+        return value
+    if kind is not Any and not (
+        isinstance(value, kind) and isinstance(value, bool) <= (kind is bool)
+    ):
+        raise _wrong(value, name, _PLAIN.get(kind, kind.__name__))
+    return value
+
+
+def _one_of(kinds: tuple, value: Any, name: str) -> Any:
+    if value is None and NoneType in kinds:
+        return None
+    (kind,) = (kind for kind in kinds if kind is not NoneType)
+    return check(kind, value, name)
+
+
+def _several(origin: type, kinds: tuple, value: Any, name: str) -> Any:
+    if not isinstance(value, list | tuple):
+        raise _wrong(value, name, "a list")
+    if origin is tuple and kinds[1:] != (...,):
+        if len(value) != len(kinds):
+            raise _wrong(value, name, f"a list of {len(kinds)}")
+    else:
+        kinds = kinds[:1] * len(value)
+    pairs = zip(kinds, value, strict=True)
+    return origin(check(kind, item, f"{name}[{i}]") for i, (kind, item) in enumerate(pairs))
+
+
+def _within(value: Any, limits: Within, name: str) -> Any:
+    size = value if isinstance(value, int | float) else len(value)
+    if not limits.low <= size <= limits.high:
+        what = "" if size is value else "a length of "
+        least, most = limits.low, limits.high
+        expected = f"at least {least}" if most == math.inf else f"{least} to {most}"
+        raise _wrong(value, name, what + expected)
+    return value
+
+
+def _wrong(value: Any, name: object, expected: str) -> StageError:
+    found = repr(value)
+    found = found if len(found) <= 60 else f"{found[:57]}…"
+    return StageError(f"{name}: {found}; expected {expected}")

@@ -1,0 +1,119 @@
+"""What aggregation takes of the JSON files of finished jobs: keys, types and signs.
+
+Each class is the part of a file that is read; other keys are passed over.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from fairway.files.records import Amount, Positive, View, Within, build, check
+from fairway.stage import StageError, check_seal, parse_json, read_json, require_file
+
+Kind = TypeVar("Kind")
+Real = Annotated[float, Within(-1e12, 1e12)]
+Mass = Annotated[float, Within(0, 1e12)]
+
+
+@dataclass(frozen=True)
+class LedgerSpecs(View):
+    train_model: str
+    quantize_model: str
+    pack_artifact: str
+
+
+@dataclass(frozen=True)
+class Ledger(View):
+    """ledger.json of pack_artifact."""
+
+    specs: LedgerSpecs
+    artifact_sha256: str
+    total_bytes: Positive
+    seconds: Amount
+
+
+@dataclass(frozen=True)
+class QuantizeReport(View):
+    """quantize.json; quantize_model is its spec."""
+
+    quantize_model: str
+    calibration_seconds: Amount
+    quantize_seconds: Amount
+
+
+@dataclass(frozen=True)
+class ScoreStats(View):
+    """rankN.json of score_targets."""
+
+    spec: str
+    load_seconds: Amount
+    seconds: Amount
+
+
+@dataclass(frozen=True)
+class CountStats(View):
+    """stats.json of count_ngrams."""
+
+    spec: str
+    seconds: Amount
+
+
+@dataclass(frozen=True)
+class Normalised(View):
+    mean_z: Mass
+
+
+@dataclass(frozen=True)
+class Checks(View):
+    normalised: Normalised
+
+
+@dataclass(frozen=True)
+class SeedFigures(View):
+    bpb_normalized: Real
+
+
+@dataclass(frozen=True)
+class Audit(View):
+    """audit.json of a row; seeds: figures by seed."""
+
+    spec: str
+    model_spec: str
+    cache_spec: str | None
+    is_code_length: bool
+    checks: Checks
+    seeds: dict[str, SeedFigures]
+
+
+@dataclass(frozen=True)
+class Proof(View):
+    """proof.json of a row that claims a code length."""
+
+    spec: str
+    artifact_sha256: str
+    decoded: bool
+
+
+@dataclass(frozen=True)
+class Done(View):
+    """The closing line of metrics.jsonl."""
+
+    event: str
+    spec: str
+    seconds: Amount
+
+
+def read_input(path: Path, kind: type[Kind]) -> Kind:
+    """A file of finished jobs as one of these classes; StageError naming file and key."""
+    return build(kind, read_json(path), path)
+
+
+def last_line(path: Path) -> Done:
+    """The closing line of a metrics.jsonl; StageError if it is damaged or not finished."""
+    content = require_file(path).read_bytes()
+    lines = content.splitlines()
+    last = parse_json(lines[-1], path) if lines else {}
+    if check(dict, last, str(path)).get("event") != "done":
+        raise StageError(f"{path}: has no closing `done` line; the training did not finish")
+    check_seal(content, path)
+    return build(Done, last, path)
