@@ -43,6 +43,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    report,
     estimate,
     fetch_corpus,
 
@@ -76,6 +77,7 @@ rule aggregate_seeds:
         ablation="results/ablation.csv",
         ladder="results/ablation.md",
         budget="results/budget.csv",
+        statistics="results/statistics.csv",
     log:
         "results/logs/aggregate_seeds.log",
     benchmark:
@@ -86,8 +88,12 @@ rule aggregate_seeds:
         plan.command(
             "aggregate_seeds",
             "--results results --summary {output.summary} --seeds {output.seeds} "
-            "--ablation {output.ablation} --ladder {output.ladder} --budget {output.budget}",
+            "--ablation {output.ablation} --ladder {output.ladder} --budget {output.budget} "
+            "--statistics {output.statistics}",
         )
+
+
+include: "rules/report.smk"
 
 
 made_from = [

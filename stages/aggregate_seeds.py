@@ -2,18 +2,22 @@
 
     python stages/aggregate_seeds.py --spec results/specs/aggregate_seeds.json \\
         --results results --summary results/summary.csv --seeds results/seeds.csv \\
-        --ablation results/ablation.csv --ladder results/ablation.md --budget results/budget.csv
+        --ablation results/ablation.csv --ladder results/ablation.md \\
+        --budget results/budget.csv --statistics results/statistics.csv
 
 Reads, under --results, the files of the spec's rows and seeds, and nothing else. Writes the
 summary (a line per row), the raw values (a line per row and seed), the ablation ladder as CSV and
-Markdown, and the seconds of every step against the contest's limits.
+Markdown, the seconds of every step against the contest's limits, and how each row compares with
+the row above it and with the configuration's `references`.
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from fairway.rows.profile import Profile
 from fairway.stage import atomic_output, read_spec, run
 from fairway.tables.aggregation import (
     ablation_markdown,
@@ -22,6 +26,9 @@ from fairway.tables.aggregation import (
     seeds_table,
     summary_table,
 )
+from fairway.tables.comparisons import comparisons
+
+OUTPUTS = ("seeds", "ablation", "ladder", "budget", "statistics", "summary")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -34,13 +41,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for flag in ("spec", "results", "seeds", "ablation", "ladder", "budget", "summary"):
+    for flag in (
+        "spec",
+        "results",
+        "seeds",
+        "ablation",
+        "ladder",
+        "budget",
+        "statistics",
+        "summary",
+    ):
         parser.add_argument(f"--{flag}", type=Path, required=True)
     args = parser.parse_args()
     settings = read_spec(args.spec).settings
     seeds = seeds_table(args.results, settings)
     summary = summary_table(seeds, settings["limits"])
     write_csv(args.seeds, seeds)
+    first = settings["seeds"][0]
+    profiles = {
+        row["name"]: Profile.load(args.results / "rows" / row["name"] / f"seed{first}.profile.npz")
+        for row in settings["rows"]
+    }
+    generator = np.random.default_rng(first)
+    compared = comparisons(seeds, profiles, settings["references"], generator)
+    write_csv(args.statistics, compared)
     write_csv(args.ablation, ablation_table(summary))
     write_csv(args.budget, budget_table(seeds, settings["limits"]))
     with atomic_output(args.ladder) as temporary:

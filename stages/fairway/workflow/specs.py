@@ -16,7 +16,8 @@ from fairway.closure import STAGES, code_sha256
 from fairway.corpus.downloads import downloaded_corpus
 from fairway.corpus.windows import require_windows
 from fairway.stage import StageError, atomic_output, read_json
-from fairway.workflow.config import NONE, is_decodable
+from fairway.workflow.config import NONE, is_decodable, resolve_config
+from fairway.workflow.layers import read_layer
 
 Config = dict[str, Any]
 SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that all do
@@ -181,12 +182,19 @@ class SpecWriter:
             raise StageError(f"config key `sweep.row`: {row!r}; expected a row with a cache")
         return self._row(row) | {"sweep": self.config["sweep"]}
 
+    def write_report(self) -> Config:
+        """The whole configuration, and the default one that it is compared with."""
+        root = STAGES.parent
+        default = resolve_config(read_layer(root / "config.yaml"), root / "config" / "schema.yaml")
+        return {"config": self.config, "default": default}
+
     def aggregate_seeds(self) -> Config:
         """The rows in order and, for each, the spec hashes that its outputs must carry."""
         return {
             "seeds": self.config["seeds"],
             "ranks": self.config["ranks"],
             "limits": self.config["limits"],
+            "references": self.config["references"],
             "rows": [self._expected(row) for row in self.config["rows"]],
         }
 

@@ -1,0 +1,33 @@
+# What people look at: one page with pictures, on request.
+
+
+rule report:
+    input:
+        "results/report.html",
+
+
+rule write_report:
+    input:
+        spec=lambda w: plan.specs.path("write_report"),
+        tables=rules.aggregate_seeds.output,
+        made_from=rules.aggregate_seeds.input,
+        manifest=rules.encode_corpus.output.manifest,
+    output:
+        page="results/report.html",
+        figures=report(
+            directory("results/figures"),
+            htmlindex="index.html",
+            caption="../docs/report.rst",
+            category="Results",
+        ),
+    log:
+        "results/logs/write_report.log",
+    benchmark:
+        "results/benchmarks/write_report.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        plan.command(
+            "write_report",
+            "--results results --report {output.page} --figures {output.figures}",
+        )

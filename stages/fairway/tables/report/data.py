@@ -1,0 +1,119 @@
+"""What the report reads of a finished run: its tables, and the small files beside them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fairway.files.arrays import load_arrays
+from fairway.gates.match import MatchGate, match_gate
+from fairway.rows.profile import Profile
+from fairway.stage import StageError, read_json, require_file
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """One model. metrics: by seed, the steps' lines; the rest of the first seed."""
+
+    metrics: dict[int, list[dict[str, Any]]]
+    layers: list[dict[str, Any]]
+    ledger: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. Dicts are by row or model; profiles and calibration of the first seed."""
+
+    config: dict[str, Any]
+    summary: pd.DataFrame
+    seeds: pd.DataFrame
+    budget: pd.DataFrame
+    compared: pd.DataFrame
+    manifest: dict[str, Any]
+    profiles: dict[str, Profile]
+    calibration: dict[str, np.ndarray]
+    audits: dict[str, dict[str, Any]]
+    proofs: dict[str, dict[str, Any]]
+    models: dict[str, ModelRun]
+
+    @property
+    def gates(self) -> dict[str, MatchGate]:
+        """The match gates in use, by name; of a gate in several rows the first row's."""
+        found: dict[str, MatchGate] = {}
+        for row in self.config["rows"]:
+            settings = self.config["gates"].get(row["gate"])
+            if settings and settings["kind"] != "empirical_bayes":
+                cache = self.config["caches"][row["cache"]]
+                gate = match_gate(settings, cache["max_order"], cache["kind"] == "hashed")
+                found.setdefault(row["gate"], gate)
+        return found
+
+
+def load_run(results: Path, config: Mapping[str, Any]) -> Run:
+    """Everything the report shows. Raises StageError naming a file that is missing or damaged."""
+    rows, first = [row["name"] for row in config["rows"]], config["seeds"][0]
+    folders = {row: results / "rows" / row for row in rows}
+    tables = {
+        name: read_table(results / f"{file}.csv")
+        for name, file in (
+            ("summary", "summary"),
+            ("seeds", "seeds"),
+            ("budget", "budget"),
+            ("compared", "statistics"),
+        )
+    }
+    models = dict.fromkeys(row["model"] for row in config["rows"])
+    proofs = {row: folder / "proof.json" for row, folder in folders.items()}
+    return Run(
+        config=dict(config),
+        manifest=read_json(results / "corpus" / "manifest.json"),
+        profiles={
+            row: Profile.load(folder / f"seed{first}.profile.npz")
+            for row, folder in folders.items()
+        },
+        calibration={
+            row: load_arrays(folder / f"seed{first}.npz", "calibration")["calibration"]
+            for row, folder in folders.items()
+        },
+        audits={row: read_json(folder / "audit.json") for row, folder in folders.items()},
+        proofs={row: read_json(path) for row, path in proofs.items() if path.is_file()},
+        models={
+            model: load_model(results / "models" / model, config["seeds"]) for model in models
+        },
+        **tables,
+    )
+
+
+def load_model(folder: Path, seeds: list[int]) -> ModelRun:
+    """Metrics of all seeds; the first seed's quantising and ledger."""
+    first = folder / f"seed{seeds[0]}"
+    return ModelRun(
+        {seed: read_metrics(folder / f"seed{seed}" / "metrics.jsonl") for seed in seeds},
+        read_json(first / "quantize.json")["layers"],
+        read_json(first / "ledger.json"),
+    )
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of steps in a metrics.jsonl."""
+    found = []
+    for place, text in enumerate(require_file(path).read_text().splitlines(), 1):
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            raise StageError(f"{path}:{place}: not JSON ({error})") from None
+        if "step" in line and "loss" in line:
+            found.append(line)
+    return found
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV table of this pipeline."""
+    try:
+        return pd.read_csv(require_file(path))
+    except (ValueError, pd.errors.ParserError) as error:
+        raise StageError(f"{path}: not a table ({error})") from None

@@ -1,0 +1,119 @@
+"""Pictures of the models: their training, their quantising, what the artifact's bytes are for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fairway.tables.report.style import INK, color, grid, legend, new_figure
+
+TRAIN_PARTS = ["training", "calibration", "quantising", "packing"]
+EVAL_PARTS = ["loading", "scoring", "counting", "mixing"]
+
+
+def training_curves(metrics: Mapping[str, list[dict[str, Any]]]) -> Figure:
+    """Training loss (nats per token) over steps, a line a seed; the learning rate's scale below.
+
+    metrics: by seed, the steps' lines of metrics.jsonl.
+    """
+    figure, axes = new_figure(3.2)
+    rate = axes.twinx()
+    for index, (seed, lines) in enumerate(metrics.items()):
+        steps = [line["step"] for line in lines]
+        loss = [line["loss"] for line in lines]
+        axes.plot(steps, loss, linewidth=1.1, color=color(index), label=f"seed {seed}")
+    rate.plot(steps, [line["lr_scale"] for line in lines], color=INK, alpha=0.4, linestyle=":")
+    rate.set_ylabel("scale of the learning rate (dotted)")
+    rate.set_ylim(0, 4)
+    rate.set_yticks([0, 1])
+    axes.set_xlabel("step")
+    axes.set_ylabel("training loss, nats per token")
+    grid(axes)
+    legend(axes, 3)
+    return figure
+
+
+def training_speed(metrics: Mapping[str, list[dict[str, Any]]]) -> Figure:
+    """Thousands of tokens a second over steps, a line a seed."""
+    figure, axes = new_figure(2.4)
+    for index, (seed, lines) in enumerate(metrics.items()):
+        speed = [line["tokens_per_second"] / 1000 for line in lines]
+        steps = [line["step"] for line in lines]
+        axes.plot(steps, speed, linewidth=1.0, color=color(index), label=f"seed {seed}")
+    axes.set_xlabel("step")
+    axes.set_ylabel("1,000 tokens a second")
+    axes.set_ylim(bottom=0)
+    grid(axes)
+    legend(axes, 3)
+    return figure
+
+
+def quantisation_error(layers: Sequence[Mapping[str, Any]]) -> Figure:
+    """Relative output error of every matrix: GPTQ beside rounding to nearest."""
+    figure, axes = new_figure(0.7 + 0.17 * len(layers))
+    place = np.arange(len(layers))
+    for key, label, tone, marker in (
+        ("rtn_error", "rounded to nearest", "#8d929c", "o"),
+        ("error", "GPTQ", "#4c86e8", "D"),
+    ):
+        values = [layer[key] for layer in layers]
+        axes.plot(values, place, marker, color=tone, markersize=3.5, label=label)
+    names = [layer["name"].removesuffix(".weight").removeprefix("blocks.") for layer in layers]
+    axes.set_yticks(place, names, fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("relative error of the outputs")
+    grid(axes)
+    legend(axes)
+    return figure
+
+
+def ledger_bar(parts: Mapping[str, int], limit: int) -> Figure:
+    """Bytes of the artifact by what they are for, beside the limit."""
+    figure, axes = new_figure(1.7)
+    left = 0
+    for index, (name, size) in enumerate(parts.items()):
+        axes.barh(0, size / 1e6, left=left / 1e6, color=color(index), label=f"{name} {size:,}")
+        left += size
+    axes.axvline(limit / 1e6, color="#d2546a", linewidth=1.5)
+    axes.annotate(
+        *("limit", (limit / 1e6, 0), (-3, 0)),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=8,
+    )
+    axes.set_yticks([])
+    axes.set_xlim(0, limit / 1e6 * 1.03)
+    axes.set_xlabel("MB (10⁶ bytes)")
+    legend(axes)
+    return figure
+
+
+def time_bars(budget: pd.DataFrame) -> Figure:
+    """Seconds of each part of training and evaluation, the slowest seed of each row."""
+    slowest = budget.sort_values("eval_seconds").groupby("row", sort=False).last()
+    slowest = slowest.loc[budget["row"].drop_duplicates()]
+    figure, axes = new_figure(0.9 + 0.3 * (len(slowest) + 1))
+    labels = ["training", *slowest.index]
+    trained = budget.loc[budget["train_seconds"].idxmax(), TRAIN_PARTS]
+    before = np.zeros(len(labels))
+    for index, part in enumerate([*TRAIN_PARTS, *EVAL_PARTS]):
+        values = np.zeros(len(labels))
+        if part in TRAIN_PARTS:
+            values[0] = trained[part]
+        else:
+            values[1:] = slowest[part]
+        axes.barh(range(len(labels)), values, left=before, color=color(index), label=part)
+        before = before + values
+    limits = {budget["train_limit"].iloc[0], budget["eval_limit"].iloc[0]}
+    for limit in limits:
+        axes.axvline(limit, color="#d2546a", linewidth=1.2)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds (the line: the contest's limit)")
+    grid(axes, "x")
+    legend(axes, 4)
+    return figure

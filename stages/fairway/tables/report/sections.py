@@ -1,0 +1,236 @@
+"""The report's sections: a title, the words that say what to see, tables and pictures."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fairway.tables.report import model_figures, row_figures
+from fairway.tables.report.data import Run
+from fairway.tables.report.style import styled
+
+GATE_ORDERS = (2, 5, 10, 15)
+
+
+@dataclass
+class Section:
+    """figures: by file name, (what it shows, the figure). table: header, then rows of cells."""
+
+    title: str
+    words: str
+    figures: dict[str, tuple[str, Figure]] = field(default_factory=dict)
+    table: list[list[str]] = field(default_factory=list)
+
+
+def sections(run: Run) -> Iterator[Section]:
+    """All sections in the order of the page; figures are made when they are asked for."""
+    with styled():
+        yield _ladder(run)
+        yield _validity(run)
+        yield _noise(run)
+        yield from _inside(run)
+        for model in run.models:
+            yield from _model(run, model)
+        yield _time(run)
+
+
+def _ladder(run: Run) -> Section:
+    lines = run.compared.drop_duplicates("row").set_index("row")
+    intervals = {row: (lines.bpb_low[row], lines.bpb_high[row]) for row in lines.index}
+    figure = row_figures.ladder(run.summary, run.seeds, intervals)
+    header = ["row", "BPB", "95 %", "delta", "mean Z", "normalised", "code length?"]
+    table = [header]
+    for row in run.summary.itertuples():
+        half = (intervals[row.row][1] - intervals[row.row][0]) / 2
+        table.append(
+            [
+                row.row,
+                f"{row.bpb_mean:.4f}",
+                _plain(half, "± {:.4f}"),
+                _plain(row.delta_bpb, "{:+.4f}"),
+                f"{row.z_mean:,.4g}",
+                f"{row.bpb_normalized_mean:.4f}",
+                "yes" if row.is_code_length else "no",
+            ]
+        )
+    words = (
+        "Every row goes on from the row above it. Green rows are code lengths: a decoder gets the "
+        "text back from so many bits. Yellow rows are not, since their rule gives out more than "
+        "1 in all; the red diamond is what such a score is worth once log2 Z is charged for it. "
+        "Dots are seeds, dark lines the 95 % interval of their mean."
+    )
+    picture = "Waterfall of bits per byte, row by row"
+    return Section("The ladder", words, {"ladder": (picture, figure)}, table)
+
+
+def _validity(run: Run) -> Section:
+    table = [["row", "Z, mean", "Z, largest", "causal", "before update", "noise", "decoded"]]
+    for row, audit in run.audits.items():
+        checks, proof = audit["checks"], run.proofs.get(row)
+        marks = [_mark(checks[name]["ok"]) for name in ("causal", "score_before_update")]
+        mass = checks["normalised"]
+        decoded = "not tried" if proof is None else f"{proof['bytes']:,} bytes"
+        table.append(
+            [
+                row,
+                f"{mass['mean_z']:,.6g}",
+                f"{mass['max_z']:,.6g}",
+                *marks,
+                _mark(checks["null_stream"]["ok"]),
+                decoded if proof is None or proof["decoded"] else "failed",
+            ]
+        )
+    words = (
+        "What was found by running each row, not by reading it: the total mass Z over the "
+        "vocabulary at sampled targets (1 for a distribution), whether anything before a changed "
+        "token moved, whether state changed only after scoring, whether random tokens cost what "
+        "they must, and how much text came back from a real file in a fresh process."
+    )
+    return Section("Is it a code length?", words, {}, table)
+
+
+def _noise(run: Run) -> Section:
+    table = [["row", "against", "difference", "seeds, 95 %", "documents, 95 %", "p", "verdict"]]
+    for line in run.compared[run.compared["against"].notna()].itertuples():
+        p = line.paired_p if not math.isnan(line.paired_p) else line.welch_p
+        noisy = isinstance(line.noise, str) and line.noise
+        table.append(
+            [
+                line.row,
+                line.against,
+                _plain(line.difference, "{:+.4f}"),
+                _bounds(line.low, line.high),
+                _bounds(line.document_low, line.document_high),
+                _plain(p, "{:.2g}"),
+                f"within noise ({line.noise})" if noisy else "beyond noise",
+            ]
+        )
+    words = (
+        "Two kinds of chance: another seed would have trained another model, another text would "
+        "have held other documents. Seeds are compared in pairs where both rows have the same "
+        "ones, by Welch's test otherwise; documents by a bootstrap on the first seed. With one "
+        "seed nothing can be said of seeds, and the table says nothing."
+    )
+    return Section("Beyond noise?", words, {}, table)
+
+
+def _inside(run: Run) -> Iterator[Section]:
+    cached = {row: found for row, found in run.profiles.items() if found.order_nats.size}
+    if cached:
+        shares, hits = row_figures.by_order(cached)
+        words = (
+            "Left, where the nats are: most of what is left to pay lies where only short contexts "
+            "matched, or none. Right, how often the token that came was among those seen behind "
+            "the matched context. In a hashed cache long matches are mostly collisions."
+        )
+        figures = {
+            "nats_by_order": ("Share of nats by matched order", shares),
+            "hits_by_order": ("Hit rate by matched order", hits),
+        }
+        yield Section("By matched order", words, figures)
+    words = (
+        "A cache warms up: its rows fall from left to right. Without prefill every rank begins "
+        "with empty tables, and the curve of such a row has a tooth at every rank's beginning."
+    )
+    picture = "Bits per byte along the validation text"
+    figures = {"along_text": (picture, row_figures.along_text(run.profiles))}
+    yield Section("Along the text", words, figures)
+    if run.gates:
+        words = (
+            "The cache's share α rises with the model's doubt. An order-adaptive gate trusts long "
+            "matches at less doubt: darker lines are longer orders."
+        )
+        figure = row_figures.gate_curves(run.gates, GATE_ORDERS)
+        figures = {"gates": ("Share of the cache over the entropy of the model", figure)}
+        yield Section("Gates", words, figures)
+    words = (
+        "At the audit's targets every token of the vocabulary is asked for its probability. On "
+        "the dashed line tokens come as often as they were promised to. A rule whose mass is far "
+        "from 1 lies below it: it promises more than can come."
+    )
+    picture = "Share of tokens that came over the probability given to them"
+    figures = {"calibration": (picture, row_figures.calibration(run.calibration))}
+    yield Section("Calibration", words, figures)
+
+
+def _model(run: Run, model: str) -> Iterator[Section]:
+    found = run.models[model]
+    words = (
+        "Each line is a seed; the dotted line is the learning rate's scale. Late steps run with "
+        "fake-quantised weights, which may show as a small step up."
+    )
+    figures = {}
+    if any(found.metrics.values()):
+        figures[f"training_{model}"] = (
+            "Training loss over steps",
+            model_figures.training_curves(found.metrics),
+        )
+        figures[f"speed_{model}"] = (
+            "Tokens a second over steps",
+            model_figures.training_speed(found.metrics),
+        )
+    yield Section(f"Training: {model}", words, figures)
+    words = (
+        "The output error of every matrix on calibration text, relative to its outputs. GPTQ lets "
+        "later columns make good the rounding of earlier ones; the gap to the grey dots is what "
+        "that is worth."
+    )
+    figure = model_figures.quantisation_error(found.layers)
+    figures = {f"quantisation_{model}": ("Relative error by matrix", figure)}
+    yield Section(f"Quantising: {model}", words, figures)
+    ledger = found.ledger
+    parts = {name: size["packed"] for name, size in ledger["sections"].items()}
+    parts["code"] = ledger["code_bytes"]
+    figure = model_figures.ledger_bar(parts, ledger["limit_bytes"])
+    words = (
+        f"{ledger['total_bytes']:,} of {ledger['limit_bytes']:,} bytes are used, "
+        f"{ledger['headroom_bytes']:,} are left. The code is what scoring imports; the rest are "
+        "the sections of the packed model, each compressed by itself."
+    )
+    yield Section(f"Bytes: {model}", words, {f"bytes_{model}": ("Bytes by what they are", figure)})
+
+
+def _time(run: Run) -> Section:
+    slow = run.budget.loc[run.budget["over_budget"].notna(), "row"].unique()
+    words = "Measured on the machine that made the run; the limits are the contest's, for 8 GPUs."
+    if len(slow):
+        words += f" Over a limit: {', '.join(slow)}."
+    figures = {"time": ("Seconds by stage", model_figures.time_bars(run.budget))}
+    return Section("Time", words, figures)
+
+
+def settings_table(differences: dict[str, tuple[Any, Any]]) -> list[list[str]]:
+    """Keys that differ from the default, as cells: key, this run, default."""
+    cells = [[key, _short(own), _short(default)] for key, (own, default) in differences.items()]
+    return [["key", "this run", "default"], *cells]
+
+
+def differences(own: Any, default: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
+    """Where two configurations differ, by dotted key; lists are compared as they stand."""
+    if not (isinstance(own, dict) and isinstance(default, dict)):
+        return {} if own == default else {place: (own, default)}
+    found = {}
+    for key in dict.fromkeys([*own, *default]):
+        name = f"{place}.{key}" if place else key
+        found |= differences(own.get(key), default.get(key), name)
+    return found
+
+
+def _plain(value: float, form: str) -> str:
+    return "" if pd.isna(value) else form.format(value)
+
+
+def _bounds(low: float, high: float) -> str:
+    return "" if pd.isna(low) else f"{low:+.4f} … {high:+.4f}"
+
+
+def _mark(ok: bool) -> str:
+    return "yes" if ok else "no"
+
+
+def _short(value: Any) -> str:
+    text = "—" if value is None else str(value)
+    return text if len(text) <= 120 else text[:117] + "…"
