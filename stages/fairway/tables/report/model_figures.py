@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from fairway.tables.report.style import INK, color, grid, legend, new_figure
 
@@ -64,6 +65,7 @@ def quantisation_error(layers: Sequence[Mapping[str, Any]]) -> Figure:
     axes.set_yticks(place, names, fontsize=7)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("relative error of the outputs")
     grid(axes)
     legend(axes)
@@ -115,5 +117,5 @@ def time_bars(budget: pd.DataFrame) -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel("seconds (the line: the contest's limit)")
     grid(axes, "x")
-    legend(axes, 4)
+    legend(axes, 3)
     return figure

@@ -32,7 +32,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 p { margin: 0 0 12px; max-width: 74ch; }
 .soft { color: var(--soft); font-size: .9rem; }
 .figures { display: grid; gap: 20px; justify-content: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 520px)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 500px)); }
 figure { margin: 0; min-width: 0; }
 figure svg { width: 100%; height: auto; display: block; }
 figure svg text { font-family: inherit; }

@@ -125,6 +125,7 @@ def calibration(bins: Mapping[str, np.ndarray]) -> Figure:
         kept = came > 0
         given, seen = mass[kept] / number[kept], came[kept] / number[kept]
         error = np.sqrt(came[kept]) / number[kept]
+        error = np.stack([np.minimum(error, 0.7 * seen), error])  # an axis of powers has no 0
         style = {"color": color(index), "label": row, "marker": ".", "linewidth": 1.0}
         axes.errorbar(given, seen, yerr=error, elinewidth=0.6, **style)
     axes.set_xscale("log")

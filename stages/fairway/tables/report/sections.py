@@ -122,8 +122,8 @@ def _inside(run: Run) -> Iterator[Section]:
     if cached:
         shares, hits = row_figures.by_order(cached)
         words = (
-            "Left, where the nats are: most of what is left to pay lies where only short contexts "
-            "matched, or none. Right, how often the token that came was among those seen behind "
+            "First, where the nats are: most of what is left to pay is where only short contexts "
+            "matched, or none. Second, how often the token that came was among those seen behind "
             "the matched context. In a hashed cache long matches are mostly collisions."
         )
         figures = {
