@@ -14,22 +14,15 @@ from fairway.gates.document_counts import (
     DocumentCounts,
     forget_document,
     observe_document,
-    read_document,
     read_document_hits,
 )
-from fairway.gates.successors import SuccessorTree, fetch_ahead, observe, read_contexts, read_hits
+from fairway.gates.successors import SuccessorTree, fetch_ahead, observe, read_hits
+from fairway.gates.trees import read_contexts
 from fairway.kernels.compiled import borrowing
 from fairway.kernels.dictionary import slot_shift
 from fairway.kernels.lane_chains import store_shares
-from fairway.kernels.lanes import (
-    WIDTH,
-    larger,
-    largest_lane,
-    load,
-    same,
-    sum_of_lanes,
-    where_positive,
-)
+from fairway.kernels.lane_memory import load
+from fairway.kernels.lanes import WIDTH, larger, largest_lane, same, sum_of_lanes, where_positive
 
 BLOCK = 16  # targets whose counts are gathered at once: few enough to stay in the near cache
 
@@ -91,7 +84,7 @@ def new_block(targets: int, lanes: int) -> Block:
 def read_row(trees, counts, source_row, levels, block, row):
     """The contexts of the next target, from the trees and a row of the exact cache's counts."""
     read_contexts(trees.text, levels.text, block.total, block.distinct, row)
-    read_document(trees.document, levels.document, block.total, block.distinct, row)
+    read_contexts(trees.document, levels.document, block.total, block.distinct, row)
     for k in range(levels.cache.size):
         level, column = levels.cache[k], levels.first_column[0] + np.uint64(k)
         block.total[row, level] = counts[0][source_row, column]
@@ -123,7 +116,7 @@ def gather_counts(tokens, counts, first, stop, levels, trees, block):
         is_new = hits[i, levels.new_column[0]] == 0
         observe(text, tokens[i], is_new, shift, levels.text, block, row)
         if tokens[i] == BOS or document.used[1] >= DOCUMENT_TOKENS:
-            read_document(document, levels.document, block.total, block.distinct, row)
+            read_contexts(document, levels.document, block.total, block.distinct, row)
             read_document_hits(document, levels.document, tokens[i], block.hits, row)
             forget_document(document)
         else:

@@ -16,16 +16,12 @@ from fairway.gates.bayes_counts import describe, gather_counts, read_row, read_t
 from fairway.gates.document_counts import has_room
 from fairway.kernels.compiled import borrowing
 from fairway.kernels.lane_chains import mix_lanes, multiply_back
+from fairway.kernels.lane_memory import gather, load, scatter, store, store_whole
 from fairway.kernels.lanes import (
     WIDTH,
     exponential,
-    gather,
     inverse_root,
-    load,
     same,
-    scatter,
-    store,
-    store_whole,
     where_positive,
     whole_log2,
     within,

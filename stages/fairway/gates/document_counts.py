@@ -1,8 +1,8 @@
 """Counts of what followed the contexts of the current document: exact, and forgotten at its end.
 
-A tree of grams: node 0 is the empty context, and the child of a context by a token is the context
-one token longer. Most grams of a document occur once, and what follows such a gram is known from
-its place alone. So a context has no children until it is followed for the second time:
+A tree of grams (`fairway.gates.trees`). Most grams of a document occur once, and what follows such
+a gram is known from its place alone. So a context has no children until it is followed for the
+second time:
 
     total 0    it was not followed yet
     total 1    its only successor is the token at place `first` of the document
@@ -18,20 +18,26 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fairway.gates.trees import (
+    CHILD,
+    DISTINCT,
+    NO_NODE,
+    ONE_HIT,
+    SLOTS_PER_NODE,
+    TOTAL,
+    child_of,
+    hits_of,
+)
 from fairway.kernels.compiled import borrowing, compiled
 from fairway.kernels.dictionary import gram_key, scramble, slot_shift
 
 DOCUMENT_TOKENS = 1 << 18  # a longer document is counted anew, which bounds the memory
 FEWEST_NODES = 1 << 11  # room for a short document
-NO_NODE = np.uint32(0xFFFFFFFF)
-_TOTAL, _DISTINCT, _FIRST = 0, 1, 2  # columns of a node
+_FIRST = 2  # column of a node, after those of every tree
 _NODES, _TOKENS, _DOCUMENT = 0, 1, 2  # of `used`
-_SLOTS_PER_NODE = 2
 _KEY_BITS = np.uint64(40)  # of (node, token); the bits above number the document
 _KEY = np.uint64((1 << 40) - 1)
 _DOCUMENTS = 1 << 24  # so many numbers
-_ONE_HIT = np.uint64(1 << 32)  # an entry holds the hits above, the node below
-_NODE = np.uint64((1 << 32) - 1)
 
 
 class DocumentCounts(NamedTuple):
@@ -54,7 +60,7 @@ class DocumentCounts(NamedTuple):
         """All that the counts depend on; free room and the document's number do not matter."""
         live = self.table[self.table[:, 0] >> _KEY_BITS == self.used[_DOCUMENT]]
         entries = np.zeros((self.used[_NODES], 2), dtype=np.uint64)
-        entries[live[:, 1] & _NODE] = live & (_KEY, ~np.uint64(0))
+        entries[live[:, 1] & CHILD] = live & (_KEY, ~np.uint64(0))
         yield entries.tobytes()
         yield self.nodes[: self.used[_NODES]].tobytes()
         yield self.tokens[: self.used[_TOKENS]].tobytes()
@@ -66,7 +72,7 @@ def new_document(depth: int, nodes: int = FEWEST_NODES) -> DocumentCounts:
     context = np.full(depth, NO_NODE, dtype=np.uint32)
     context[:1] = 0
     return DocumentCounts(
-        np.zeros((_SLOTS_PER_NODE * nodes, 2), dtype=np.uint64),
+        np.zeros((SLOTS_PER_NODE * nodes, 2), dtype=np.uint64),
         np.zeros((nodes, 3), dtype=np.uint32),
         np.zeros(DOCUMENT_TOKENS, dtype=np.uint16),
         context,
@@ -119,8 +125,8 @@ def _add(document, slot, key, hits, total, first):
     child = np.uint32(document.used[_NODES])
     document.table[slot, 0] = key
     document.table[slot, 1] = hits | np.uint64(child)
-    document.nodes[child, _TOTAL] = total
-    document.nodes[child, _DISTINCT] = total
+    document.nodes[child, TOTAL] = total
+    document.nodes[child, DISTINCT] = total
     document.nodes[child, _FIRST] = first
     document.used[_NODES] += 1
     return child
@@ -131,7 +137,7 @@ def _give_children(document, node, shift):
     """Store the only successor so far as a child; the token after that one follows it."""
     first = document.nodes[node, _FIRST]
     key = _child_key(document, node, document.tokens[first])
-    _add(document, _find(document.table, key, shift), key, _ONE_HIT, 1, first + 1)
+    _add(document, _find(document.table, key, shift), key, ONE_HIT, 1, first + 1)
 
 
 @borrowing
@@ -141,9 +147,9 @@ def _count(document, node, total, token, shift):
     total: of the node.
     """
     nodes, place = document.nodes, document.used[_TOKENS]
-    nodes[node, _TOTAL] = total + 1
+    nodes[node, TOTAL] = total + 1
     if total == 0:
-        nodes[node, _DISTINCT], nodes[node, _FIRST] = 1, place
+        nodes[node, DISTINCT], nodes[node, _FIRST] = 1, place
         return np.uint64(0), NO_NODE
     if total == 1:
         _give_children(document, node, shift)
@@ -151,10 +157,10 @@ def _count(document, node, total, token, shift):
     slot = _find(document.table, key, shift)
     if document.table[slot, 0] == key:
         entry = document.table[slot, 1]
-        document.table[slot, 1] = entry + _ONE_HIT
-        return entry >> np.uint64(32), np.uint32(entry & _NODE)
-    nodes[node, _DISTINCT] += 1
-    return np.uint64(0), _add(document, slot, key, _ONE_HIT, 0, 0)
+        document.table[slot, 1] = entry + ONE_HIT
+        return hits_of(entry), child_of(entry)
+    nodes[node, DISTINCT] += 1
+    return np.uint64(0), _add(document, slot, key, ONE_HIT, 0, 0)
 
 
 @borrowing
@@ -166,19 +172,10 @@ def _count_first(document, token, pair_is_new, shift):
         _add(document, slot, key, np.uint64(0), 0, 0)
     entry = document.table[slot, 1]
     once = np.uint64(pair_is_new)  # a number, as no processor guesses this branch
-    document.table[slot, 1] = entry + once * _ONE_HIT
-    document.nodes[0, _TOTAL] += once
-    document.nodes[0, _DISTINCT] += once & np.uint64(entry < _ONE_HIT)
-    return entry >> np.uint64(32), np.uint32(entry & _NODE)
-
-
-@borrowing
-def read_document(document, levels, total, distinct, row):
-    """Fill total and distinct of the current context of order n at [row, levels[n−1]]."""
-    for i in range(levels.size):
-        node = document.context[i]
-        total[row, levels[i]] = 0 if node == NO_NODE else document.nodes[node, _TOTAL]
-        distinct[row, levels[i]] = 0 if node == NO_NODE else document.nodes[node, _DISTINCT]
+    document.table[slot, 1] = entry + once * ONE_HIT
+    document.nodes[0, TOTAL] += once
+    document.nodes[0, DISTINCT] += once & np.uint64(entry < ONE_HIT)
+    return hits_of(entry), child_of(entry)
 
 
 @borrowing
@@ -188,15 +185,15 @@ def read_document_hits(document, levels, token, hits, row):
     for i in range(levels.size):
         node = document.context[i]
         hits[row, levels[i]] = 0
-        if node == NO_NODE or document.nodes[node, _TOTAL] == 0:
+        if node == NO_NODE or document.nodes[node, TOTAL] == 0:
             continue
-        if i > 0 and document.nodes[node, _TOTAL] == 1:
+        if i > 0 and document.nodes[node, TOTAL] == 1:
             hits[row, levels[i]] = document.tokens[document.nodes[node, _FIRST]] == token
             continue
         key = _child_key(document, node, token)
         slot = _find(document.table, key, shift)
         if document.table[slot, 0] == key:
-            hits[row, levels[i]] = document.table[slot, 1] >> np.uint64(32)
+            hits[row, levels[i]] = hits_of(document.table[slot, 1])
 
 
 @borrowing
@@ -212,9 +209,9 @@ def observe_document(document, token, levels, block, row):
         if node == NO_NODE:
             block.total[row, level], seen = 0, np.uint64(0)
         else:
-            total = document.nodes[node, _TOTAL]
+            total = document.nodes[node, TOTAL]
             block.total[row, level] = total
-            block.distinct[row, level] = document.nodes[node, _DISTINCT]
+            block.distinct[row, level] = document.nodes[node, DISTINCT]
             if order == 1:
                 seen, child = _count_first(document, token, seen == 0, shift)
             else:

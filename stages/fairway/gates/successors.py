@@ -1,9 +1,8 @@
 """Counts of what followed short contexts in the whole text, by continuation: exact, growing.
 
-A tree of grams: node 0 is the empty context, and the child of a context by a token is the context
-one token longer. Children are found through one dictionary of exact (node, token) pairs, so
-nothing collides. A gram counts once per different token before it, which makes these the
-lower-order counts of Kneser and Ney (1995).
+A tree of grams (`fairway.gates.trees`) whose children are found through one dictionary of exact
+(node, token) pairs, so nothing collides. A gram counts once per different token before it, which
+makes these the lower-order counts of Kneser and Ney (1995).
 
 A tree may begin with a memory, as if it had been the beginning of the text.
 """
@@ -13,16 +12,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fairway.gates.trees import (
+    DISTINCT,
+    NO_NODE,
+    ONE_HIT,
+    SLOTS_PER_NODE,
+    TOTAL,
+    child_of,
+    hits_of,
+)
 from fairway.kernels.compiled import borrowing, compiled
 from fairway.kernels.dictionary import FULLEST, doubled, find_slot, gram_key, scramble, slot_shift
 from fairway.kernels.prefetch import prefetch
 
-ABSENT = np.uint32(0xFFFFFFFF)  # the node of a context of more tokens than came yet
-_TOTAL, _DISTINCT = 0, 1  # columns of a node
-_SLOTS_PER_NODE = 2
 _MEMORY_TOKENS = 1 << 16  # of a memory, counted before there must be room for more
-_ONE_HIT = np.uint64(1 << 32)  # an entry holds the hits above, the node below
-_NODE = np.uint64((1 << 32) - 1)
 
 
 class SuccessorTree(NamedTuple):
@@ -32,7 +35,7 @@ class SuccessorTree(NamedTuple):
     child), hits: how often the child counted as a successor. slot: int64 (nodes,), a node's place
     there. nodes: uint32 (nodes, 2), how often anything was counted after it (total), and after
     how many different tokens (distinct). context: uint32 (depth,), at n−1 the node of the last n−1
-    tokens, the context of order n, or ABSENT where so few tokens came yet. used: int64 (2,),
+    tokens, the context of order n, or NO_NODE where so few tokens came yet. used: int64 (2,),
     nodes in use and tokens since the start.
     """
 
@@ -56,10 +59,10 @@ class SuccessorTree(NamedTuple):
 
 def new_tree(depth: int, nodes: int = 1 << 12) -> SuccessorTree:
     """An empty tree for contexts of 0 … depth−1 tokens, with room for `nodes`, a power of two."""
-    context = np.full(depth, ABSENT, dtype=np.uint32)
+    context = np.full(depth, NO_NODE, dtype=np.uint32)
     context[:1] = 0
     return SuccessorTree(
-        np.zeros((_SLOTS_PER_NODE * nodes, 2), dtype=np.uint64),
+        np.zeros((SLOTS_PER_NODE * nodes, 2), dtype=np.uint64),
         np.zeros(nodes, dtype=np.int64),
         np.zeros((nodes, 2), dtype=np.uint32),
         context,
@@ -81,25 +84,16 @@ def with_room(tree: SuccessorTree, tokens: int) -> SuccessorTree:
 
 
 @borrowing
-def read_contexts(tree, levels, total, distinct, row):
-    """Fill total and distinct of the current context of order n at [row, levels[n−1]]."""
-    for i in range(levels.size):
-        node = tree.context[i]
-        total[row, levels[i]] = 0 if node == ABSENT else tree.nodes[node, _TOTAL]
-        distinct[row, levels[i]] = 0 if node == ABSENT else tree.nodes[node, _DISTINCT]
-
-
-@borrowing
 def read_hits(tree, levels, token, hits, row):
     """Fill how often `token` was counted after the context of order n at [row, levels[n−1]]."""
     shift = slot_shift(tree.table)
     for i in range(levels.size):
         hits[row, levels[i]] = 0
-        if tree.context[i] != ABSENT:
+        if tree.context[i] != NO_NODE:
             key = gram_key(tree.context[i], token)
             slot = find_slot(tree.table, key, scramble(key), shift)
             if tree.table[slot, 0]:
-                hits[row, levels[i]] = tree.table[slot, 1] >> np.uint64(32)
+                hits[row, levels[i]] = hits_of(tree.table[slot, 1])
 
 
 @borrowing
@@ -109,7 +103,7 @@ def fetch_ahead(tree, tokens, first, stop):
     for i in range(max(first, 1), stop):
         key = gram_key(0, tokens[i - 1])
         slot = find_slot(tree.table, key, scramble(key), shift)
-        key = gram_key(tree.table[slot, 1] & _NODE, tokens[i])
+        key = gram_key(child_of(tree.table[slot, 1]), tokens[i])
         prefetch(tree.table, np.uint64(2) * (scramble(key) >> shift))
 
 
@@ -119,27 +113,27 @@ def observe(tree, token, longer_is_new, shift, levels, block, row):
 
     Only where the gram one token longer is new (for the highest order: where longer_is_new).
     shift: slot_shift(tree.table). Fills the block's total, distinct and hits before that, of order
-    n at [row, levels[n−1]]. Returns the node of the last `depth` tokens, or ABSENT.
+    n at [row, levels[n−1]]. Returns the node of the last `depth` tokens, or NO_NODE.
     """
-    longest = ABSENT
+    longest = NO_NODE
     for order in range(levels.size, 0, -1):
         context = tree.context[order - 1]
-        child, is_new = ABSENT, True
+        child, is_new = NO_NODE, True
         seen, total, distinct = np.uint32(0), np.uint32(0), np.uint32(0)
-        if context != ABSENT:
+        if context != NO_NODE:
             key = gram_key(context, token)
             slot = find_slot(tree.table, key, scramble(key), shift)
             is_new = tree.table[slot, 0] == 0
             if is_new:
                 _add(tree, slot, key)
             entry = tree.table[slot, 1]
-            child = np.uint32(entry & _NODE)
-            seen = np.uint32(entry >> np.uint64(32))
-            total, distinct = tree.nodes[context, _TOTAL], tree.nodes[context, _DISTINCT]
+            child = child_of(entry)
+            seen = np.uint32(hits_of(entry))
+            total, distinct = tree.nodes[context, TOTAL], tree.nodes[context, DISTINCT]
             once = np.uint64(longer_is_new)  # a number, as no processor guesses this branch
-            tree.nodes[context, _DISTINCT] = distinct + (once & np.uint64(seen == 0))
-            tree.nodes[context, _TOTAL] = total + once
-            tree.table[slot, 1] = entry + once * _ONE_HIT
+            tree.nodes[context, DISTINCT] = distinct + (once & np.uint64(seen == 0))
+            tree.nodes[context, TOTAL] = total + once
+            tree.table[slot, 1] = entry + once * ONE_HIT
         level, longer_is_new = levels[order - 1], is_new
         block.total[row, level] = total
         block.distinct[row, level] = distinct
@@ -159,7 +153,7 @@ def _observe_memory(tree, tokens, longest, grams, levels, block):
     shift, gram_shift = slot_shift(tree.table), slot_shift(grams)
     for token in tokens:
         is_new = True
-        if longest != ABSENT:
+        if longest != NO_NODE:
             key = gram_key(longest, token)
             slot = find_slot(grams, key, scramble(key), gram_shift)
             is_new = grams[slot, 0] == 0
@@ -174,7 +168,7 @@ def tree_of(memory: np.ndarray, depth: int, levels: np.ndarray, block) -> Succes
 
     levels: uint64 (depth,), and block: scratch, where `observe` puts what was there before.
     """
-    tree, longest = new_tree(depth), ABSENT
+    tree, longest = new_tree(depth), NO_NODE
     grams, used = np.zeros((2 * _MEMORY_TOKENS, 2), dtype=np.uint64), 0
     for start in range(1, len(memory) if depth else 0, _MEMORY_TOKENS):
         part = memory[start : start + _MEMORY_TOKENS]

@@ -10,7 +10,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fairway.kernels.lanes import WIDTH, lanes_type
+from fairway.kernels.lane_memory import address, read_eight, write_eight
+from fairway.kernels.lanes import WIDTH, lanes_type, splat
 
 _FLOATS, _DOUBLES = (ir.VectorType(kind, WIDTH) for kind in (ir.FloatType(), ir.DoubleType()))
 _ROUNDS = (1, 2, 4)  # how far apart the stretches are that are joined
@@ -26,21 +27,10 @@ def _moved(builder: ir.IRBuilder, value: ir.Value, by: int, fill: float) -> ir.V
     )
 
 
-def _same(builder: ir.IRBuilder, number: ir.Value, kind: ir.VectorType) -> ir.Value:
-    undefined = ir.Constant(kind, ir.Undefined)
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(
-        builder.insert_element(undefined, number, _FIRST), undefined, zeros
-    )
-
-
 def _doubles(context, builder, array_type, array, index) -> ir.Value:
     """Eight elements of a C array as float64."""
-    data = context.make_array(array_type)(context, builder, array).data
-    vector = ir.VectorType(context.get_data_type(array_type.dtype), WIDTH)
-    value = builder.load(builder.bitcast(builder.gep(data, [index]), vector.as_pointer()))
-    value.align = 4
-    return value if vector == _DOUBLES else builder.uitofp(value, _DOUBLES)
+    value = read_eight(context, builder, array_type, array, index)
+    return value if value.type == _DOUBLES else builder.uitofp(value, _DOUBLES)
 
 
 @intrinsic
@@ -53,10 +43,8 @@ def store_shares(typing_context, share, hits, total, at):
         total = _doubles(context, builder, signature.args[2], total, at)
         one = ir.Constant(_DOUBLES, [1.0] * WIDTH)
         total = builder.select(builder.fcmp_ordered(">", total, one), total, one)
-        data = context.make_array(signature.args[0])(context, builder, share).data
-        address = builder.bitcast(builder.gep(data, [at]), _DOUBLES.as_pointer())
-        written = builder.store(builder.fdiv(hits, total), address)
-        written.align = 8
+        place = address(context, builder, signature.args[0], share, at)
+        write_eight(builder, builder.fdiv(hits, total), place)
         return context.get_dummy_value()
 
     return types.void(share, hits, total, at), generate
@@ -82,7 +70,7 @@ def mix_lanes(typing_context, trust, share, share_at, probability):
         for by in _ROUNDS:
             added = builder.call(multiply_add, [kept, _moved(builder, added, by, 0.0), added])
             kept = builder.fmul(kept, _moved(builder, kept, by, 1.0))
-        first = _same(builder, start, _DOUBLES)
+        first = splat(builder, start)
         after = builder.call(multiply_add, [kept, first, added])
         before = builder.insert_element(_moved(builder, after, 1, 0.0), start, _FIRST)
         results = builder.fptrunc(before, _FLOATS), builder.extract_element(after, _LAST)
@@ -103,7 +91,7 @@ def multiply_back(typing_context, factors, start):
         factors, start = arguments
         for by in _ROUNDS:
             factors = builder.fmul(factors, _moved(builder, factors, -by, 1.0))
-        after = builder.fmul(factors, _same(builder, start, _FLOATS))
+        after = builder.fmul(factors, splat(builder, start))
         before = builder.insert_element(_moved(builder, after, -1, 0.0), start, _LAST)
         results = before, builder.extract_element(after, _FIRST)
         return context.make_tuple(builder, signature.return_type, results)

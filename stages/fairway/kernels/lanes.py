@@ -16,8 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 WIDTH = 8
-_FLOATS = ir.VectorType(ir.FloatType(), WIDTH)
-_INTEGERS = ir.VectorType(ir.IntType(32), WIDTH)
+FLOATS = ir.VectorType(ir.FloatType(), WIDTH)
+INTEGERS = ir.VectorType(ir.IntType(32), WIDTH)
 _MANTISSA_BITS, _EXPONENT_BIAS = 23, 127  # of a float32
 _ROOT_GUESS = 0x5F375A86  # 1/√1 less half of the bits of 1 (Lomont, 2003)
 _LOG2_E = 1.4426950408889634
@@ -41,16 +41,16 @@ lanes_type = Lanes()
 @register_model(Lanes)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager, numba_type) -> None:
-        super().__init__(manager, numba_type, _FLOATS)
+        super().__init__(manager, numba_type, FLOATS)
 
 
 def _constant(value: float) -> ir.Constant:
-    return ir.Constant(_FLOATS, [float(np.float32(value))] * WIDTH)
+    return ir.Constant(FLOATS, [float(np.float32(value))] * WIDTH)
 
 
 def _call(builder: ir.IRBuilder, name: str, *values: ir.Value) -> ir.Value:
     """LLVM's own function `name` of floats, lane by lane."""
-    kind = ir.FunctionType(_FLOATS, [_FLOATS] * len(values))
+    kind = ir.FunctionType(FLOATS, [FLOATS] * len(values))
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v8f32")
     return builder.call(function, values)
 
@@ -79,9 +79,12 @@ for _function, _instruction in (
     _define_operator(_function, _instruction)
 
 
-def _address(context, builder, array_type, array, index) -> ir.Value:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [index])
+def splat(builder, number: ir.Value) -> ir.Value:
+    """A vector of eight times this number."""
+    kind = ir.VectorType(number.type, WIDTH)
+    undefined, zeros = ir.Constant(kind, ir.Undefined), ir.Constant(INTEGERS, [0] * WIDTH)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, undefined, zeros)
 
 
 @intrinsic
@@ -90,44 +93,9 @@ def same(typing_context, number):
 
     def generate(context, builder, signature, arguments):
         number = context.cast(builder, arguments[0], signature.args[0], types.float32)
-        first = builder.insert_element(
-            ir.Constant(_FLOATS, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
-        )
-        zeros = ir.Constant(_INTEGERS, [0] * WIDTH)
-        return builder.shuffle_vector(first, ir.Constant(_FLOATS, ir.Undefined), zeros)
+        return splat(builder, number)
 
     return lanes_type(number), generate
-
-
-@intrinsic
-def load(typing_context, array, index):
-    """load(array, index): elements index … index+7 of a C array of float32, float64 or uint32."""
-
-    def generate(context, builder, signature, arguments):
-        kind = context.get_data_type(signature.args[0].dtype)
-        address = _address(context, builder, signature.args[0], *arguments)
-        vector = ir.VectorType(kind, WIDTH)
-        value = builder.load(builder.bitcast(address, vector.as_pointer()))
-        value.align = 4
-        if kind == ir.DoubleType():
-            return builder.fptrunc(value, _FLOATS)
-        return value if vector == _FLOATS else builder.uitofp(value, _FLOATS)
-
-    return lanes_type(array, index), generate
-
-
-@intrinsic
-def store(typing_context, array, index, value):
-    """store(array, index, value): into elements index … index+7 of a C array of float32."""
-
-    def generate(context, builder, signature, arguments):
-        array, index, value = arguments
-        address = _address(context, builder, signature.args[0], array, index)
-        written = builder.store(value, builder.bitcast(address, _FLOATS.as_pointer()))
-        written.align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, index, value), generate
 
 
 @intrinsic
@@ -135,10 +103,10 @@ def whole_log2(typing_context, value):
     """The whole part of log2 of every lane ≥ 1; below 1 it is negative."""
 
     def generate(context, builder, signature, arguments):
-        shift = ir.Constant(_INTEGERS, [_MANTISSA_BITS] * WIDTH)
-        bias = ir.Constant(_INTEGERS, [_EXPONENT_BIAS] * WIDTH)
-        exponent = builder.lshr(builder.bitcast(arguments[0], _INTEGERS), shift)
-        return builder.sitofp(builder.sub(exponent, bias), _FLOATS)
+        shift = ir.Constant(INTEGERS, [_MANTISSA_BITS] * WIDTH)
+        bias = ir.Constant(INTEGERS, [_EXPONENT_BIAS] * WIDTH)
+        exponent = builder.lshr(builder.bitcast(arguments[0], INTEGERS), shift)
+        return builder.sitofp(builder.sub(exponent, bias), FLOATS)
 
     return lanes_type(value), generate
 
@@ -149,7 +117,7 @@ def _define_over_lanes(name: str, start: tuple[ir.Constant, ...]):
     @intrinsic
     def reduce_lanes(typing_context, value):
         def generate(context, builder, signature, arguments):
-            kinds = [constant.type for constant in start] + [_FLOATS]
+            kinds = [constant.type for constant in start] + [FLOATS]
             function = cgutils.get_or_insert_function(
                 builder.module,
                 ir.FunctionType(ir.FloatType(), kinds),
@@ -188,21 +156,6 @@ def within(typing_context, value, lowest, highest):
 
 
 @intrinsic
-def store_whole(typing_context, array, index, value):
-    """store_whole(array, index, value): the whole part of lanes ≥ 0, into a C array of int32."""
-
-    def generate(context, builder, signature, arguments):
-        array, index, value = arguments
-        address = _address(context, builder, signature.args[0], array, index)
-        whole = builder.fptosi(value, _INTEGERS)
-        written = builder.store(whole, builder.bitcast(address, _INTEGERS.as_pointer()))
-        written.align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, index, value), generate
-
-
-@intrinsic
 def inverse_root(typing_context, value):
     """1/√ of every lane, within 5e-6 relatively.
 
@@ -211,10 +164,10 @@ def inverse_root(typing_context, value):
     """
 
     def generate(context, builder, signature, arguments):
-        one = ir.Constant(_INTEGERS, [1] * WIDTH)
-        magic = ir.Constant(_INTEGERS, [_ROOT_GUESS] * WIDTH)
-        halved = builder.lshr(builder.bitcast(arguments[0], _INTEGERS), one)
-        root = builder.bitcast(builder.sub(magic, halved), _FLOATS)
+        one = ir.Constant(INTEGERS, [1] * WIDTH)
+        magic = ir.Constant(INTEGERS, [_ROOT_GUESS] * WIDTH)
+        halved = builder.lshr(builder.bitcast(arguments[0], INTEGERS), one)
+        root = builder.bitcast(builder.sub(magic, halved), FLOATS)
         half = builder.fmul(arguments[0], _constant(-0.5))
         for _ in range(2):
             square = builder.fmul(root, root)
@@ -235,51 +188,6 @@ def where_positive(typing_context, value, yes, no):
     return lanes_type(*[lanes_type] * 3), generate
 
 
-def _cells(context, builder, signature, table, columns, at) -> list[ir.Value]:
-    """Addresses of table[columns[at + k], at + k] for lanes k."""
-    table_type, columns_type = signature.args[:2]
-    stride = builder.extract_value(
-        context.make_array(table_type)(context, builder, table).shape, 1
-    )
-    cells = []
-    for lane in range(WIDTH):
-        offset = ir.Constant(ir.IntType(64), lane)
-        place = builder.add(at, offset)
-        column = builder.load(_address(context, builder, columns_type, columns, place))
-        row = builder.mul(builder.zext(column, ir.IntType(64)), stride)
-        index = builder.add(row, place)
-        cells.append(_address(context, builder, table_type, table, index))
-    return cells
-
-
-@intrinsic
-def gather(typing_context, table, columns, at):
-    """Lanes k of table[columns[at + k], at + k]; C arrays of float32 and int32."""
-
-    def generate(context, builder, signature, arguments):
-        result = ir.Constant(_FLOATS, ir.Undefined)
-        for lane, cell in enumerate(_cells(context, builder, signature, *arguments)):
-            place = ir.Constant(ir.IntType(32), lane)
-            result = builder.insert_element(result, builder.load(cell), place)
-        return result
-
-    return lanes_type(table, columns, at), generate
-
-
-@intrinsic
-def scatter(typing_context, table, columns, at, value):
-    """Store lanes where `gather` finds them."""
-
-    def generate(context, builder, signature, arguments):
-        cells = _cells(context, builder, signature, *arguments[:3])
-        for lane, cell in enumerate(cells):
-            place = ir.Constant(ir.IntType(32), lane)
-            builder.store(builder.extract_element(arguments[3], place), cell)
-        return context.get_dummy_value()
-
-    return types.void(table, columns, at, value), generate
-
-
 @intrinsic
 def exponential(typing_context, value):
     """e to the power of every lane (−80 to 80), within 3e-7 relatively: 2^whole · 2^fraction."""
@@ -296,8 +204,8 @@ def exponential(typing_context, value):
                 for low, high in zip(terms[::2], terms[1::2], strict=True)
             ]
             step = builder.fmul(step, step)
-        exponent = builder.fptosi(builder.fadd(whole, _constant(_EXPONENT_BIAS)), _INTEGERS)
-        shift = ir.Constant(_INTEGERS, [_MANTISSA_BITS] * WIDTH)
-        return builder.fmul(terms[0], builder.bitcast(builder.shl(exponent, shift), _FLOATS))
+        exponent = builder.fptosi(builder.fadd(whole, _constant(_EXPONENT_BIAS)), INTEGERS)
+        shift = ir.Constant(INTEGERS, [_MANTISSA_BITS] * WIDTH)
+        return builder.fmul(terms[0], builder.bitcast(builder.shl(exponent, shift), FLOATS))
 
     return lanes_type(value), generate

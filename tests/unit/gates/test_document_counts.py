@@ -11,9 +11,9 @@ from fairway.gates.document_counts import (
     forget_document,
     new_document,
     observe_document,
-    read_document,
     read_document_hits,
 )
+from fairway.gates.trees import read_contexts
 
 DEPTH = 4
 LEVELS = np.arange(DEPTH, dtype=np.uint64)
@@ -45,7 +45,7 @@ def test_counts_equal_those_of_dictionaries():
         after, pairs, history = defaultdict(Counter), set(), []
         for token in generator.geometric(0.15, length).astype(np.uint16):
             document = fitted(document, 1)
-            read_document(document, LEVELS, block.total, block.distinct, 0)
+            read_contexts(document, LEVELS, block.total, block.distinct, 0)
             read_document_hits(document, LEVELS, token, block.hits, 0)
             observe_document(document, token, LEVELS, block, 1)
             for order, numbers in enumerate(expected(after, history, int(token))):

@@ -4,16 +4,13 @@ import numpy as np
 from numba import njit
 
 from fairway.kernels.lane_chains import mix_lanes, multiply_back, store_shares
+from fairway.kernels.lane_memory import gather, load, scatter, store
 from fairway.kernels.lanes import (
     exponential,
-    gather,
     inverse_root,
     larger,
     largest_lane,
-    load,
     same,
-    scatter,
-    store,
     sum_of_lanes,
     where_positive,
     whole_log2,
