@@ -3,9 +3,10 @@
     python tests/cluster/slurm.py COMMAND [ARGUMENTS]      # as root, on Debian or Ubuntu
 
 Installs slurm-wlm and munge when they are missing, starts munged, slurmctld and slurmd, runs the
-command with SLURM_CONF and Snakemake's Slurm plugin in its environment, and stops all that was
-started, jobs included. Everything written is in one folder, which is removed: nothing under /etc,
-so no other Snakemake on this machine sees a Slurm, neither meanwhile nor afterwards.
+command with SLURM_CONF in its environment and a `python` that has Snakemake's Slurm plugin, and
+stops all that was started, jobs included. Everything written is in one folder, which is removed:
+nothing under /etc, so no other Snakemake on this machine sees a Slurm, neither meanwhile nor
+afterwards.
 """
 
 import contextlib
@@ -23,6 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from support.interpreters import interpreter_with
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "envs" / "cluster.txt"
@@ -138,11 +142,13 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 class Slurm:
     """A running Slurm.
 
-    folder: its configuration, state and logs; environment: for commands that talk to it.
+    folder: its configuration, state and logs; environment: for commands that talk to it; python:
+    an interpreter that has Snakemake's plugin.
     """
 
     folder: Path
     environment: dict[str, str]
+    python: Path
 
     def ask(self, *command: str) -> str:
         """Output of one of Slurm's commands, empty if it failed."""
@@ -241,14 +247,14 @@ def running() -> Iterator[Slurm]:
     # not under pytest's folder: a socket's path has at most 107 characters
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)  # munged wants its socket within reach of every user
-    path = [folder / "bin", Path(sys.executable).parent, search_path()]
+    python = interpreter_with(folder / "python", packages=[folder / "plugin"])
+    path = [folder / "bin", python.parent, Path(sys.executable).parent, search_path()]
     environment = os.environ | {
         "SLURM_CONF": str(folder / "slurm.conf"),
-        "PYTHONPATH": str(folder / "plugin"),
         "PATH": os.pathsep.join(map(str, path)),
     }
     environment.pop("CUDA_VISIBLE_DEVICES", None)  # jobs would inherit it
-    slurm, daemons = Slurm(folder, environment), []
+    slurm, daemons = Slurm(folder, environment, python), []
     try:
         install_plugin(folder / "plugin")
         try:

@@ -51,11 +51,13 @@ class Run:
         return {str(p.relative_to(results)): p for p in sorted(results.glob(pattern))}
 
 
-def launch(directory: Path, *arguments: str, env: dict[str, str]) -> Run:
+def launch(
+    directory: Path, *arguments: str, env: dict[str, str], python: Path | str = sys.executable
+) -> Run:
     """Run the smoke configuration as ./run does."""
     override = directory / "override.yaml"
     override.write_text(yaml.safe_dump(OVERRIDE))
-    command = [sys.executable, str(ROOT / "envs" / "launch.py"), "--directory", str(directory)]
+    command = [str(python), str(ROOT / "envs" / "launch.py"), "--directory", str(directory)]
     command += ["--configfile", str(ROOT / "config" / "smoke.yaml"), str(override), *arguments]
     done = subprocess.run(
         command,
@@ -116,7 +118,8 @@ def remote(slurm, tmp_path_factory) -> Run:
     canceller.start()
     try:
         directory = tmp_path_factory.mktemp("remote")
-        return launch(directory, "--workflow-profile", str(profile), env=slurm.environment)
+        arguments = "--workflow-profile", str(profile)
+        return launch(directory, *arguments, env=slurm.environment, python=slurm.python)
     finally:
         finished.set()
         canceller.join()

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from support.interpreters import interpreter_with
 from workflow.conftest import ROOT, SMOKE, Workflow, environment, job_counts
 from workflow.test_failures import child_command
 
@@ -18,17 +19,22 @@ SUMMARY = "results/summary.csv"
 ONE_ROW = "results/rows/hashed7_empty/seed2024.json"
 
 
-def launch_command(workflow: Workflow, *arguments: str | Path) -> list[str | Path]:
+def launch_command(
+    workflow: Workflow, *arguments: str | Path, python: str | Path = sys.executable
+) -> list[str | Path]:
     """./run on the smoke configuration, with more arguments behind it."""
-    command = [sys.executable, ROOT / "envs/launch.py", "--directory", workflow.directory]
+    command = [python, ROOT / "envs/launch.py", "--directory", workflow.directory]
     return [*command, "--configfile", SMOKE, *arguments]
 
 
 def launch(
-    workflow: Workflow, *arguments: str | Path, **options: Any
+    workflow: Workflow,
+    *arguments: str | Path,
+    python: str | Path = sys.executable,
+    **options: Any,
 ) -> subprocess.CompletedProcess:
     """That command, run to its end; output and errors together in stdout."""
-    command = launch_command(workflow, *arguments)
+    command = launch_command(workflow, *arguments, python=python)
     options = {"env": environment(), "text": True} | options
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
 
@@ -96,14 +102,14 @@ if any(word.endswith("score_targets.py") for word in sys.orig_argv):
 @pytest.mark.slow
 def test_scoring_rank_killed_between_its_outputs_is_the_only_job_to_rerun(smoke, tmp_path):
     """SIGKILL when the rank's scores are there, its stats only under their temporary name."""
-    (tmp_path / "sitecustomize.py").write_text(KILL_BEFORE_RENAME)
+    python = interpreter_with(tmp_path / "python", KILL_BEFORE_RENAME)
     folder = smoke.file("models/ebls/seed2024/scores")
     before = {path: path.read_bytes() for path in sorted(folder.glob("*.npz"))}
     table = scores_of(smoke)
     for path in list(folder.iterdir()):
         path.unlink()
     targets = [f"results/{path.relative_to(smoke.file(''))}" for path in before]
-    done = launch(smoke, "--", *targets, env=environment() | {"PYTHONPATH": str(tmp_path)})
+    done = launch(smoke, "--", *targets, python=python)
     assert done.returncode != 0 and "rank=1" in done.stdout and "Traceback" not in done.stdout
     left = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     assert left == {"rank0.npz", "rank0.json"}
