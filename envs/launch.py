@@ -1,46 +1,35 @@
 """Run Snakemake on results/summary.csv, or on the targets given, and print the table.
 
-    .venv/bin/python envs/launch.py [snakemake arguments]
+    .venv/bin/python -E envs/launch.py [snakemake arguments]
 
+Relative paths in the arguments are the caller's; without --directory, results are the checkout's.
 One run at a time in a working directory: a second one waits. A lock that a killed Snakemake left
 behind is removed once no process of that run is left; while one is, this stops and names it.
 """
 
+import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
-from snakemake.cli import get_argument_parser
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
+from arguments import read_arguments
+from session import run_to_end
+
+from fairway.stage import EXIT_BAD_INPUT, StageError
+from fairway.workflow.environment import clean, place_caches
+from fairway.workflow.layers import read_layer
+
+ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = "results/summary.csv"
-RESULTS = "results/"
-CONFIG_FLAGS = ("--configfile", "--configfiles")
-CONFIG_FILES = (".yaml", ".yml", ".json")
 NO_TABLE = ("dryrun", "unlock", "lint", "list_rules", "dag", "rulegraph", "summary", "report")
-
-
-def split_targets(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Separate words that --configfile would swallow although they name no configuration file.
-
-    Returns (arguments without those words, those words): `--configfile x.yaml estimate` asks for
-    the target `estimate`. What lies under results/ is made, and so a target whatever its name.
-    """
-    kept: list[str] = []
-    targets: list[str] = []
-    in_config = False
-    for word in arguments:
-        if word.startswith("-"):
-            in_config = word in CONFIG_FLAGS
-        elif in_config and (word.startswith(RESULTS) or not word.endswith(CONFIG_FILES)):
-            targets.append(word)
-            continue
-        kept.append(word)
-    return kept, targets
 
 
 def processes_at_work(directory: Path) -> list[str]:
@@ -55,22 +44,24 @@ def processes_at_work(directory: Path) -> list[str]:
 
 
 def remove_stale_lock(directory: Path, command: list[str]) -> None:
-    """Unlock after a killed run; exits with one line while its processes are still at work."""
+    """Unlock after a killed run. Raises StageError while its processes are still at work."""
     locks = directory / ".snakemake" / "locks"
     if not (locks.is_dir() and any(locks.iterdir())):
         return
     alive = processes_at_work(directory)
     if alive:
-        sys.exit(f"error: {directory} is in use by {alive[0]}; wait for it or stop it, then retry")
+        raise StageError(
+            f"{directory} is in use by {alive[0]}; wait for it or stop it, then retry"
+        )
     print("removing the lock that an interrupted run left behind", file=sys.stderr)
     subprocess.run([*command, "--unlock"], capture_output=True)  # the run itself says what fails
 
 
 def require_plugin(profile: str | None) -> None:
-    """Exit with one line, not Snakemake's usage text, if the Slurm profile cannot work here."""
+    """Raise StageError, in place of Snakemake's usage text, if the Slurm profile cannot work."""
     if Path(profile or "").name == "slurm" and not find_spec("snakemake_executor_plugin_slurm"):
         install = "pip install -r envs/cluster.txt"
-        sys.exit(f"error: {profile}: needs Snakemake's Slurm plugin: .venv/bin/{install}")
+        raise StageError(f"{profile}: needs Snakemake's Slurm plugin: .venv/bin/{install}")
 
 
 def print_table(directory: Path) -> None:
@@ -80,30 +71,59 @@ def print_table(directory: Path) -> None:
         print("\n" + table.read_text(), end="")
 
 
-def main() -> None:
-    arguments, targets = split_targets(sys.argv[1:])
-    if arguments[-1:] == ["--"]:
-        arguments.pop()  # targets were to follow, and none did
-    parsed = get_argument_parser().parse_args(arguments)
-    directory = Path(parsed.directory or ".").resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    if not (parsed.targets or targets):
-        targets = [SUMMARY]
-    runs = not any(getattr(parsed, name, None) for name in NO_TABLE)
-    ends_in_table = runs and SUMMARY in [*parsed.targets, *targets]
-    require_plugin(parsed.workflow_profile)
-    os.environ["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    with (directory / ".fairway.lock").open("w") as lock:
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Within, no other ./run works in the directory, which is made if need be.
+
+    Raises StageError if it cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / ".fairway.lock").open("w")
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        raise StageError(f"{reason}; expected --directory to be one to write in") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"another run is at work in {directory}; waiting for it", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run_pipeline(arguments: list[str]) -> int:
+    """Do what the command line says; returns the exit code. Raises StageError for bad input."""
+    request = read_arguments(arguments)
+    options, targets = request.options, request.targets
+    for file in (ROOT / "config.yaml", *options.configfile):
+        read_layer(file)
+    require_plugin(options.workflow_profile)
+    directory = Path(options.directory or ROOT).resolve()
+    if not options.targets:
+        targets = [SUMMARY]
+    runs = not any(getattr(options, name, None) for name in NO_TABLE)
+    command = [sys.executable, "-m", "snakemake", *request.words]
+    with held(directory):
+        place_caches(os.environ, directory / ".snakemake" / "cache")
+        os.chdir(ROOT)  # where the Snakefile and the default profile are
         remove_stale_lock(directory, command)
-        code = subprocess.run([*command, "--", *targets] if targets else command).returncode
-        if code == 0 and ends_in_table:
+        code = run_to_end([*command, "--", *targets] if targets else command)
+        if code == 0 and runs and SUMMARY in [*options.targets, *targets]:
             print_table(directory)
+    return code
+
+
+def main() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the run has begun: no traceback
+    clean(os.environ)
+    try:
+        code = run_pipeline(sys.argv[1:])
+    except StageError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        code = EXIT_BAD_INPUT
     sys.exit(code)
 
 

@@ -1,6 +1,6 @@
 """Make .venv from envs/requirements.txt when it is missing or stale; standard library only.
 
-    python3 envs/prepare.py
+    python3 -E envs/prepare.py
 
 A stamp inside .venv, written last, holds the hash of the requirements and of the interpreter,
 so an interrupted installation is done again. A lock makes several callers wait for one.
@@ -8,6 +8,7 @@ so an interrupted installation is done again. A lock makes several callers wait 
 
 import fcntl
 import hashlib
+import signal
 import subprocess
 import sys
 import venv
@@ -48,9 +49,9 @@ def create() -> None:
 def build() -> None:
     """Create .venv from nothing if there is no usable one, and install the pins."""
     python = VENV / "bin" / "python"
-    version = "import sys; print(sys.version_info[:2], sys.prefix)"
+    version = [python, "-E", "-c", "import sys; print(sys.version_info[:2], sys.prefix)"]
     usable = python.exists() and (
-        subprocess.run([python, "-c", version], capture_output=True, text=True).stdout.strip()
+        subprocess.run(version, capture_output=True, text=True).stdout.strip()
         == f"{sys.version_info[:2]} {VENV}"
     )
     STAMP.unlink(missing_ok=True)
@@ -58,21 +59,24 @@ def build() -> None:
     print(f"installing envs/requirements.txt into {VENV} (once)", file=sys.stderr)
     if not usable:
         create()
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = [python, "-E", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "-r", REQUIREMENTS], check=True)
     STAMP.write_text(stamp)
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C without a traceback
     if is_fresh():
         return
-    with (ROOT / ".venv.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not is_fresh():
-            try:
+    try:
+        with (ROOT / ".venv.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not is_fresh():
                 build()
-            except subprocess.CalledProcessError as error:
-                sys.exit(f"error: envs/requirements.txt: pip failed with exit {error.returncode}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"error: envs/requirements.txt: pip failed with exit {error.returncode}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename}: {error.strerror}; .venv has to be made in {ROOT}")
 
 
 if __name__ == "__main__":

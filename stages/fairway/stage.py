@@ -24,6 +24,7 @@ from typing import Any
 from fairway import json_text
 
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
 LARGEST_JSON = 1 << 24  # bytes; values read take some 50 times as much
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MOST_LINKS = 40  # followed one behind the other, as the kernel does
@@ -235,18 +236,21 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main`; bad input, and what the system refuses (a full disk, a file that must
-    not be read), become one line on stderr and exit 2."""
+    not be read), become one line on stderr and exit 2; Ctrl-C becomes one and exit 130."""
+    code = EXIT_BAD_INPUT
     try:
         main()
     except StageError as error:
         message = str(error)
     except OSError as error:
         message = _in_one_line(error)
+    except KeyboardInterrupt:
+        message, code = "interrupted", EXIT_INTERRUPTED
     else:
         return
     message = " ".join(message.splitlines())
     print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
-    sys.exit(EXIT_BAD_INPUT)
+    sys.exit(code)
 
 
 def _in_one_line(error: OSError) -> str:

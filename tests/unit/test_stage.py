@@ -40,6 +40,21 @@ def run_script(
     return subprocess.run(command, cwd=folder, text=True, env=environment, **streams)
 
 
+def test_interrupted_stage_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    body = """
+        import os, signal
+        def main():
+            with atomic_output("x.bin") as temporary:
+                temporary.write_text("half")
+                os.kill(os.getpid(), signal.SIGINT)
+        run(main)
+        """
+    done = run_script(tmp_path, body)
+    assert done.returncode == 130
+    assert done.stderr == "stage_under_test.py: error: interrupted\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["stage_under_test.py"]
+
+
 def test_output_appears_whole_and_alone(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "x.json"
     with atomic_output(target) as temporary:

@@ -1,5 +1,6 @@
 """The two commands: an environment that is made once and whole, and the run that uses it."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from fairway.stage import StageError
 from workflow.conftest import ROOT, SMOKE, environment
 
 sys.path.insert(0, str(ROOT / "envs"))
-from launch import remove_stale_lock, split_targets
+from launch import remove_stale_lock
 
 
 @pytest.fixture
@@ -62,6 +64,25 @@ def test_failed_installation_is_one_line_and_not_taken_for_whole(bare):
     assert not (bare.parent / ".venv/fairway-stamp").exists()
 
 
+def test_checkout_that_cannot_be_written_is_one_line(bare):
+    (bare.parent / ".venv.lock").mkdir()
+    process = prepare(bare)
+    (line,) = process.communicate()[1].splitlines()
+    assert process.returncode == 1 and line.startswith(f"error: {bare.parent}/.venv.lock: ")
+
+
+def test_environment_is_made_whatever_the_caller_s_shell_says(bare):
+    (bare.parent / "elsewhere" / "envs").mkdir(parents=True)
+    variables = {
+        "CDPATH": str(bare.parent / "elsewhere"),
+        "PYTHONHOME": "/no",
+        "PYTHONPATH": "/no",
+    }
+    command = ["sh", "envs/prepare.sh"]
+    subprocess.run(command, cwd=bare.parent, env=os.environ | variables, check=True)
+    assert (bare.parent / ".venv/bin/python").exists()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -83,28 +104,6 @@ def test_python_without_ensurepip_is_one_line(bare, damage, message):
     assert not (bare.parent / ".venv/fairway-stamp").exists()
 
 
-@pytest.mark.parametrize(
-    ("words", "kept", "targets"),
-    [
-        (["-n"], ["-n"], []),
-        (["--configfile", "a.yaml", "estimate"], ["--configfile", "a.yaml"], ["estimate"]),
-        (
-            ["--configfile", "a.yaml", "b.yml", "estimate", "-n"],
-            ["--configfile", "a.yaml", "b.yml", "-n"],
-            ["estimate"],
-        ),
-        (["results/ablation.md", "-c1"], ["results/ablation.md", "-c1"], []),
-        (
-            ["--configfile", "a.yaml", "results/corpus/manifest.json", "b.json"],
-            ["--configfile", "a.yaml", "b.json"],
-            ["results/corpus/manifest.json"],
-        ),
-    ],
-)
-def test_targets_after_configuration_files(words, kept, targets):
-    assert split_targets(words) == (kept, targets)
-
-
 def launch(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, ROOT / "envs" / "launch.py", *arguments]
     return subprocess.run(command, env=environment(), text=True, capture_output=True)
@@ -121,6 +120,23 @@ def test_run_prints_the_table_and_a_dry_run_the_jobs(smoke):
     assert planned.returncode == 0 and "| row |" not in planned.stdout
     assert "results/rows/hashed7/seed1337.json" in planned.stdout + planned.stderr
     launch(*base, "-n")
+
+
+def test_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = launch("--directory", str(tmp_path / "file" / "folder"))
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {tmp_path}/file")
+    assert done.stderr.endswith("; expected --directory to be one to write in\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_damaged_configuration_is_one_line_before_anything_is_written(tmp_path):
+    (tmp_path / "mine.yaml").write_text("seeds: [1]\nseeds: [2]\n")
+    folder = tmp_path / "new"
+    done = launch("--directory", str(folder), "--configfile", str(tmp_path / "mine.yaml"))
+    assert done.returncode == 2 and not folder.exists()
+    line = "line 2: key `seeds` is given twice (first in line 1); expected it once"
+    assert done.stderr == f"error: {tmp_path}/mine.yaml, {line}\n"
 
 
 def test_stale_lock_is_removed(smoke):
@@ -142,7 +158,7 @@ def test_lock_is_kept_while_a_job_of_that_run_is_alive(tmp_path):
     (tmp_path / "stages/train_model.py").write_text("import time\ntime.sleep(60)\n")
     orphan = subprocess.Popen([sys.executable, "stages/train_model.py"], cwd=tmp_path)
     try:
-        with pytest.raises(SystemExit, match=f"pid {orphan.pid}"):
+        with pytest.raises(StageError, match=f"pid {orphan.pid}"):
             remove_stale_lock(tmp_path, ["false"])
     finally:
         orphan.kill()

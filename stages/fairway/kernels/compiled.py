@@ -7,15 +7,22 @@ had not changed. Here the stamp that is checked covers all compiled functions of
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+from typing import Any
 
-from numba import njit
+from numba import config, njit
+
+from fairway.stage import StageError
 
 
 def compiled(function: Callable) -> Callable:
-    """Compile at the first call, keep on disk, and release Python's lock while running."""
-    return _noticing_changes(njit(cache=True, nogil=True)(function))
+    """Compile at the first call, keep on disk, and release Python's lock while running.
+
+    Where nothing can be kept, neither beside the source nor in the user's cache folder, every
+    process compiles anew.
+    """
+    return _compiled(function)
 
 
 def borrowing(function: Callable) -> Callable:
@@ -25,14 +32,31 @@ def borrowing(function: Callable) -> Callable:
     every array as seven numbers: together more than the work of a small function. So these count
     none and become part of their callers. Division by zero gives inf or nan.
     """
-    options = {"_nrt": False, "forceinline": True, "error_model": "numpy"}
-    return _noticing_changes(njit(cache=True, nogil=True, **options)(function))
+    return _compiled(function, _nrt=False, forceinline=True, error_model="numpy")
 
 
-def _noticing_changes(dispatcher):
+def _compiled(function: Callable, **options: Any) -> Callable:
+    if config.DISABLE_JIT:
+        return _refusing(function)
+    try:
+        dispatcher = njit(cache=True, nogil=True, **options)(function)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        return njit(nogil=True, **options)(function)
     index = dispatcher._cache._cache_file
     index._source_stamp = index._source_stamp, library_stamp()
     return dispatcher
+
+
+def _refusing(function: Callable) -> Callable:
+    """In place of a function that was not compiled: an error in one line when it is called."""
+
+    @wraps(function)
+    def refuse(*_arguments: Any, **_named: Any) -> None:
+        raise StageError("NUMBA_DISABLE_JIT: 1; expected 0: kernels must be compiled")
+
+    return refuse
 
 
 @cache

@@ -1,9 +1,12 @@
 """Compiled code is kept on disk, and made anew when a function it calls changes elsewhere."""
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import fairway.kernels.compiled
 
@@ -18,20 +21,50 @@ PROGRAM = (
 )
 
 
-def run_program(folder):
-    command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return tuple(int(part) for part in done.stdout.split())
+@pytest.fixture
+def library(tmp_path) -> Path:
+    """A library of one function that calls another, and the decorator."""
+    folder = tmp_path / "fairway"
+    (folder / "kernels").mkdir(parents=True)
+    (folder / "counting").mkdir()
+    source = Path(fairway.kernels.compiled.__file__)
+    shutil.copy(source, folder / "kernels")
+    for file in source.parents[1].glob("*.py"):
+        shutil.copy(file, folder)
+    (folder / "counting" / "caller.py").write_text(CALLER)
+    (folder / "counting" / "callee.py").write_text(CALLEE.format(21))
+    return folder
 
 
-def test_a_change_in_another_file_is_noticed(tmp_path):
-    library = tmp_path / "fairway"
-    (library / "kernels").mkdir(parents=True)
-    (library / "counting").mkdir()
-    shutil.copy(Path(fairway.kernels.compiled.__file__), library / "kernels" / "compiled.py")
-    (library / "counting" / "caller.py").write_text(CALLER)
-    (library / "counting" / "callee.py").write_text(CALLEE.format(21))
-    assert run_program(tmp_path) == (42, 0)
-    assert run_program(tmp_path) == (42, 1), "compiled again although nothing changed"
+def run_program(library: Path, program: str = PROGRAM, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=library.parent,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_change_in_another_file_is_noticed(library):
+    assert run_program(library) == "42 0"
+    assert run_program(library) == "42 1", "compiled again although nothing changed"
     (library / "counting" / "callee.py").write_text(CALLEE.format(50))
-    assert run_program(tmp_path) == (100, 0)
+    assert run_program(library) == "100 0"
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_each_time(library):
+    (library / "counting" / "__pycache__").write_text("no folder")
+    nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
+    assert run_program(library, **nowhere) == "42 0"
+    assert run_program(library, **nowhere) == "42 0"
+
+
+def test_switched_off_compiler_is_one_line_and_no_program_of_hours(library):
+    program = (
+        f"from fairway.stage import run\ndef main():\n    {PROGRAM.splitlines()[0]}\n    twice()\n"
+    )
+    program += "try:\n    run(main)\nexcept SystemExit as end:\n    print(end.code)"
+    assert run_program(library, program, NUMBA_DISABLE_JIT="1") == "2"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from snakemake.utils import format as as_snakemake_formats
 
-from fairway.workflow.environment import clean, interpreter
+from fairway.workflow.environment import clean, interpreter, place_caches
 from fairway.workflow.layers import read_layer
 from fairway.workflow.plan import Plan
 from support.configs import ROOT
@@ -23,6 +23,20 @@ def test_variables_that_change_what_runs_are_taken_away():
     environment = kept | dict.fromkeys(leaks, "1")
     clean(environment)
     assert environment == kept
+
+
+def test_caches_lie_in_the_user_s_folder_if_that_can_be_written(tmp_path):
+    for environment in ({"HOME": str(tmp_path / "new")}, {"XDG_CACHE_HOME": str(tmp_path)}):
+        before = dict(environment)
+        place_caches(environment, Path("elsewhere"))
+        assert environment == before and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": "/dev/null"}, {"HOME": "relative"}])
+def test_caches_lie_elsewhere_if_the_user_s_folder_cannot_be_written(home):
+    environment = dict(home)
+    place_caches(environment, Path("/x"))
+    assert environment == home | {"XDG_CACHE_HOME": "/x", "MPLCONFIGDIR": "/x/matplotlib"}
 
 
 @pytest.mark.parametrize(("methods", "python"), [((), sys.executable), (("CONDA",), "python")])
