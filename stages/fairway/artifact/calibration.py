@@ -8,7 +8,8 @@ from torch import nn
 
 from fairway.artifact.gptq import Gptq
 from fairway.machine.devices import autocast, to_device
-from fairway.model.network import Linear, Model
+from fairway.model.layers import Linear
+from fairway.model.network import Model
 from fairway.stage import StageError
 
 

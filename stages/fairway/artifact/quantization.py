@@ -26,7 +26,8 @@ from fairway.artifact.storage import (
     RowIntegers,
     StoredModel,
 )
-from fairway.model.network import Linear, Model
+from fairway.model.layers import Linear
+from fairway.model.network import Model
 from fairway.stage import StageError
 
 _STACKED_VECTORS = ("skip_weights",)  # 2-D, but no matrix

@@ -1,4 +1,4 @@
-"""The language model: sizes, forward pass, initial values, deviations of virtual layers.
+"""The language model: its sizes, its layers, the forward pass, initial values.
 
 In: an architecture and tokens. Out: logits. Must not know of files or of training.
 """

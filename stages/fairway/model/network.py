@@ -7,20 +7,32 @@ shared block is the prior, a gated low-rank deviation per virtual layer the corr
     embedding   token + scale · bigram → RMSNorm → smear → x0
     layer       x ← m0·x + m1·x0; x += s_a · attention(norm x); x += s_m · mlp(norm x)
     head        RMSNorm, tied embedding, logits capped by tanh
+
+Its parts are in `fairway.model.layers`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairway.model.architecture import ModelConfig
+from fairway.model.layers import (
+    NO_TOKEN,
+    BigramEmbedding,
+    Block,
+    ValueEmbedding,
+    VirtualLayer,
+    attend,
+    norm,
+    stream_dtype,
+)
 from fairway.stage import StageError
 
-_EPSILON = torch.finfo(torch.float32).eps  # of norms, in every type
-_NO_TOKEN = -1  # stands for the token before the first one
+_TINY = 1e-12  # matrices that start at 0 have no norm to divide by
 
 
 @dataclass
@@ -33,165 +45,6 @@ class State:
     keys: list[Tensor]  # per virtual layer (batch, kv_heads, length, head_width)
     values: list[Tensor]
     deviations: list[dict[str, Tensor]]  # per virtual layer
-
-
-class Linear(nn.Module):
-    """x (…, inputs) → x (W + deviation)ᵀ (…, outputs), no bias. W is what is quantised."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(outputs, inputs))
-
-    def forward(self, x: Tensor, deviation: Tensor | None = None) -> Tensor:
-        return F.linear(x, self.weight if deviation is None else self.weight + deviation)
-
-
-class Block(nn.Module):
-    """The six matrices of a layer; several virtual layers may run the same block."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        for name, (outputs, inputs) in config.matrix_shapes.items():
-            self.add_module(name, Linear(inputs, outputs))
-
-
-class Deviation(nn.Module):
-    """Low-rank correction A·B of one matrix in one virtual layer; starts at 0 since B does."""
-
-    def __init__(self, outputs: int, inputs: int, rank: int) -> None:
-        super().__init__()
-        self.a = nn.Parameter(torch.zeros(outputs, rank))
-        self.b = nn.Parameter(torch.zeros(rank, inputs))
-
-
-class VirtualLayer(nn.Module):
-    """One application of a block: its own scalars and, for a shared block, its deviations."""
-
-    def __init__(self, config: ModelConfig, index: int) -> None:
-        super().__init__()
-        width = config.width
-        self.config = config
-        self.norm_scale = (index + 1) ** -0.5
-        self.stream_mix = nn.Parameter(torch.ones(width))  # m0
-        self.input_mix = nn.Parameter(torch.zeros(width))  # m1
-        self.attention_scale = nn.Parameter(torch.ones(width))
-        self.mlp_scale = nn.Parameter(torch.ones(width))
-        self.query_gain = nn.Parameter(torch.full((config.heads,), 1.5))
-        if index > 0:  # weights of the first layer's values and of its own
-            self.value_mix = nn.Parameter(torch.tensor([0.01, 0.99]))
-        embeds = index in config.value_embedding_layers
-        self.value_embedding_scale = nn.Parameter(torch.ones(1)) if embeds else None
-        self.deviations = nn.ModuleDict()
-        if config.virtual_layers[index] < config.shared_blocks and config.lora_matrices:
-            for name in config.lora_matrices:
-                self.deviations[name] = Deviation(*config.matrix_shapes[name], config.lora_rank)
-            self.gamma_logit = nn.Parameter(torch.full((), config.gamma_init))
-
-    def gated_deviations(self) -> dict[str, Tensor]:
-        """γ·A·B, (outputs, inputs), of every matrix that deviates."""
-        if not self.deviations:
-            return {}
-        gamma = torch.sigmoid(self.gamma_logit)
-        return {name: (gamma * part.a) @ part.b for name, part in self.deviations.items()}
-
-    def forward(self, block, x, x0, first_value, value_embedding, rotary, deviations, attend):
-        """x, x0 (batch, time, width) → x and this layer's values before mixing.
-
-        first_value: the values of layer 0 (None there); attend(q, k, v): causal attention.
-        """
-        scalars = self.stream_mix, self.input_mix, self.attention_scale, self.mlp_scale
-        m0, m1, attention_scale, mlp_scale = (scalar.to(x.dtype) for scalar in scalars)
-        x = m0 * x + m1 * x0
-        normed = norm(x) * self.norm_scale
-        value = block.v(normed, deviations.get("v"))
-        if self.value_embedding_scale is not None:
-            value = value + self.value_embedding_scale.to(value.dtype) * value_embedding
-        mixed = value
-        if first_value is not None:
-            first, own = self.value_mix.to(value.dtype)
-            mixed = first * first_value + own * value
-        q = self._heads(block.q(normed, deviations.get("q")))
-        k = self._heads(block.k(normed, deviations.get("k")))
-        v = self._heads(mixed)
-        q = rotate(norm(q), rotary) * self.query_gain[:, None, None].to(q.dtype)
-        y = without_own_value(attend(q, rotate(norm(k), rotary), v), v)
-        y = y.transpose(1, 2).flatten(2)
-        x = x + attention_scale * block.o(y, deviations.get("o"))
-        hidden = block.up(norm(x) * self.norm_scale, deviations.get("up"))
-        hidden = F.leaky_relu(hidden, 0.5).square()
-        return x + mlp_scale * block.down(hidden, deviations.get("down")), value
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """(batch, time, heads · head_width) → (batch, heads, time, head_width)."""
-        return x.unflatten(-1, (-1, self.config.head_width)).transpose(1, 2)
-
-
-def norm(x: Tensor) -> Tensor:
-    """RMSNorm over the last dimension, without weights."""
-    return F.rms_norm(x, (x.shape[-1],), eps=_EPSILON)
-
-
-def stream_dtype(x: Tensor) -> torch.dtype:
-    """Type of the activations: x's own, or autocast's while that is on (parameters stay)."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-
-
-def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary position embedding of the leading dimensions of every head.
-
-    x: (batch, heads, time, head_width); rotary: cosine and sine, each (time, pairs); the i-th
-    dimension is paired with the (i + pairs)-th.
-    """
-    cosine, sine = (part.to(x.dtype) for part in rotary)
-    pairs = cosine.shape[-1]
-    first, second, rest = x.split((pairs, pairs, x.shape[-1] - 2 * pairs), dim=-1)
-    turned = (first * cosine + second * sine, second * cosine - first * sine)
-    return torch.cat((*turned, rest), dim=-1)
-
-
-def without_own_value(y: Tensor, v: Tensor) -> Tensor:
-    """XSA: each head's output less its projection on the value of its own position.
-
-    y: (batch, heads, time, head_width); v: (batch, kv_heads, time, head_width).
-    """
-    own = F.normalize(v, dim=-1).unsqueeze(2)
-    y = y.unflatten(1, (v.shape[1], -1))
-    return (y - (y * own).sum(-1, keepdim=True) * own).flatten(1, 2)
-
-
-class BigramEmbedding(nn.Module):
-    """Embedding of the hashed pair of the token and the one before it."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.embedding = nn.Parameter(torch.zeros(config.bigram_rows, config.bigram_width))
-        self.projection = nn.Parameter(torch.zeros(config.width, config.bigram_width))
-        self.scale = nn.Parameter(torch.tensor(0.05))
-
-    def forward(self, tokens: Tensor, before: Tensor) -> Tensor:
-        """tokens and the ones before them, (batch, time) → (batch, time, width)."""
-        last = self.embedding.shape[0] - 1  # the row of a token with none before it
-        rows = torch.bitwise_xor(36313 * tokens, 27191 * before) % last
-        rows = torch.where(before == _NO_TOKEN, last, rows)
-        embedded = F.linear(F.embedding(rows, self.embedding), self.projection)
-        return self.scale.to(embedded.dtype) * embedded
-
-
-class ValueEmbedding(nn.Module):
-    """A second embedding of the token, added to the values of some layers."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        width = config.value_embedding_width
-        self.embedding = nn.Parameter(torch.zeros(config.vocabulary, width))
-        self.projection = nn.Parameter(torch.zeros(config.kv_width, width))
-        self.scale = nn.Parameter(torch.tensor(0.1))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(batch, time) → (batch, time, kv_width)."""
-        embedded = F.linear(F.embedding(tokens, self.embedding), self.projection)
-        return self.scale.to(embedded.dtype) * embedded
 
 
 class Model(nn.Module):
@@ -218,7 +71,7 @@ class Model(nn.Module):
 
         last: if given, only the logits of that many last positions.
         """
-        none = torch.full_like(tokens[:, :1], _NO_TOKEN)
+        none = torch.full_like(tokens[:, :1], NO_TOKEN)
         embedded = self._embed(tokens, none)
         deviations = [layer.gated_deviations() for layer in self.layers]
         x0 = self._smear(embedded, torch.zeros_like(embedded[:, :1]))
@@ -232,7 +85,7 @@ class Model(nn.Module):
         depth = range(len(self.layers))
         return State(
             0,
-            torch.full((batch, 1), _NO_TOKEN, device=like.device),
+            torch.full((batch, 1), NO_TOKEN, device=like.device),
             like.new_zeros(batch, 1, config.width),
             [like.new_zeros(shape) for _ in depth],
             [like.new_zeros(shape) for _ in depth],
@@ -333,9 +186,32 @@ def require_state(config: ModelConfig, shapes: Mapping[str, Sequence[int]], name
             raise StageError(f"{name}: {key[:80]}: {of_file}; its model has {of_model}")
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention with grouped key/value heads, causal unless q is one position (then the last).
+@torch.no_grad()
+def deviation_norms(model: Model) -> list[dict[str, Any]]:
+    """‖γ·A·B‖ / ‖W‖ (Frobenius) of every matrix that deviates, per virtual layer.
 
-    q: (batch, heads, time, head_width); k, v: (batch, kv_heads, time so far, head_width).
+    γ alone says little: only its product with A·B is identifiable, a smaller gate being made up
+    for by larger factors. Empty for independent layers.
     """
-    return F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1, enable_gqa=True)
+    norms = []
+    for index, layer in enumerate(model.layers):
+        deviations = layer.gated_deviations()
+        if not deviations:
+            continue
+        block = model.blocks[model.virtual_layers[index]]
+        norms_of_block = {
+            name: block.get_submodule(name).weight.norm().clamp_min(_TINY) for name in deviations
+        }
+        ratios = {
+            name: (deviation.norm() / norms_of_block[name]).item()
+            for name, deviation in deviations.items()
+        }
+        norms.append(
+            {
+                "layer": index,
+                "block": model.virtual_layers[index],
+                "gamma": torch.sigmoid(layer.gamma_logit).item(),
+                "ratio": ratios,
+            }
+        )
+    return norms

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from fairway.json_text import sealed
 from fairway.machine.devices import Fetched, autocast, to_device
-from fairway.model.deviations import deviation_norms
-from fairway.model.network import Model
+from fairway.model.network import Model, deviation_norms
 from fairway.stage import StageError, atomic_output
 from fairway.training.averaging import WeightAverages
 from fairway.training.batches import Batches

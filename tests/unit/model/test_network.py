@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from fairway.model.architecture import ModelConfig
-from fairway.model.deviations import deviation_norms
 from fairway.model.initialization import initialize
-from fairway.model.network import Model, rotate, without_own_value
+from fairway.model.layers import rotate, without_own_value
+from fairway.model.network import Model, deviation_norms
 from fairway.stage import StageError
 from support.model_reference import reference_logits
 from support.tiny_models import CONTEXT, VOCABULARY, random_tokens, tiny_config, tiny_model
