@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +26,15 @@ from fairway.stage import EXIT_BAD_INPUT, Spec, StageError, read_spec, run
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import Checkpoint, ResumeFile
 from fairway.training.loop import Loop, Metrics, NonFiniteLoss, Training
-from fairway.training.processes import Processes, check_devices, is_launched, joined, launch
+from fairway.training.processes import (
+    Place,
+    Processes,
+    check_devices,
+    is_launched,
+    joined,
+    launch,
+    own_place,
+)
 from fairway.training.settings import TrainingSettings
 
 
@@ -43,13 +52,24 @@ class Job:
 
 def main() -> None:
     arguments = parse_arguments()
-    job = read_job(arguments.spec, arguments.manifest, arguments.seed, arguments.checked)
+    job = read_job(arguments.spec, arguments.manifest, arguments.seed)
     world_size = job.settings.world_size
     if world_size > 1 and not is_launched():
         check_devices(job.settings, world_size)
-        launch(Path(__file__).resolve(), [*sys.argv[1:], "--checked"], job.settings)
-        return
-    with joined(job.settings) as processes:
+        launch(partial(run_rank, arguments), job.settings)
+    else:
+        train_in_place(job, arguments, own_place())
+
+
+def run_rank(arguments: argparse.Namespace, place: Place) -> None:
+    """What each process does that this one starts; the shards it has checked for all."""
+    job = read_job(arguments.spec, arguments.manifest, arguments.seed, checked=True)
+    train_in_place(job, arguments, place)
+
+
+def train_in_place(job: Job, arguments: argparse.Namespace, place: Place) -> None:
+    """Train as one of the training's processes."""
+    with joined(job.settings, place) as processes:
         try:
             train(job, arguments, processes)
         except NonFiniteLoss:  # on all ranks alike: one says so
@@ -65,9 +85,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     for name in ("spec", "manifest", "checkpoint", "metrics", "resume"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument(
-        "--checked", action="store_true", help="the shards' SHA-256 need not be compared again"
-    )
     return parser.parse_args()
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,11 @@ def stage_command(spec: Path, manifest: Path, outputs: Path, seed: int = 1) -> l
     ]
 
 
-def start_stage(spec: Path, manifest: Path, outputs: Path, seed: int = 1) -> subprocess.Popen:
-    """Start train_model; its stdout is not used, its stderr is a pipe."""
-    command = [sys.executable, *stage_command(spec, manifest, outputs, seed)]
+def start_stage(
+    spec: Path, manifest: Path, outputs: Path, seed: int = 1, before: Sequence[str] = ()
+) -> subprocess.Popen:
+    """Start train_model; its stdout is not used, its stderr is a pipe; before: put before it."""
+    command = [*before, sys.executable, *stage_command(spec, manifest, outputs, seed)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 

@@ -1,19 +1,26 @@
 """Real training processes: world sizes that agree, kills that do not show, errors that end."""
 
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 import pytest
 import torch
 
+from fairway.stage import StageError
 from fairway.training.checkpoints import Checkpoint
+from fairway.training.processes import Place, joined
+from fairway.training.settings import TrainingSettings
 from support.tiny_training import (
+    TRAINING,
     read_metrics,
     run_stage,
     stage_command,
@@ -28,6 +35,8 @@ LONG = {  # rounding of weights multiplies differences, so only the last four st
     **{"steps": 60, "warmdown_steps": 50, "qat_below": 0.1},
     **{"checkpoint_every": 7, "log_every": 3},
 }
+
+UNTIL_KILLED = {"world_size": 2, "steps": 100_000, "checkpoint_every": 2, "log_every": 100_000}
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +129,67 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.01)
 
 
+def ranks_of(process: subprocess.Popen) -> list[psutil.Process]:
+    """The processes that a training has started, by rank."""
+    children = psutil.Process(process.pid).children()
+    started = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    return sorted(started, key=lambda child: child.create_time())
+
+
+def listening(process: psutil.Process) -> list[str]:
+    """The addresses at which a process waits for connections."""
+    sockets = process.net_connections(kind="inet")
+    return [one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN]
+
+
+def named(name: str) -> list[str]:
+    """What to put before a command so that the machine it runs on has this name."""
+    apart = ["unshare", "--user", "--map-root-user", "--uts"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"]).returncode != 0:
+        pytest.skip("no other name for a machine without unshare and user namespaces")
+    return [*apart, "sh", "-c", 'hostname "$0" && exec "$@"', name]
+
+
+def test_nothing_of_a_training_can_be_reached_from_elsewhere(corpus: Path, tmp_path: Path) -> None:
+    """On a machine whose name is an address by which others reach it, if it has one."""
+    found = [one for several in psutil.net_if_addrs().values() for one in several]
+    outside = (one.address for one in found if one.family == socket.AF_INET)
+    name = next((one for one in outside if not one.startswith("127.")), "localhost")
+    spec = write_spec(tmp_path / "spec.json", **UNTIL_KILLED)
+    with start_stage(spec, corpus, tmp_path, before=named(name)) as process:
+        wait_for(tmp_path / "resume.safetensors", process)
+        family = [psutil.Process(process.pid), *ranks_of(process)]
+        addresses = [address for one in family for address in listening(one)]
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+        assert not psutil.wait_procs(family[1:], timeout=10)[1]
+    assert len(family) == 3 and addresses, "gloo listens"
+    assert set(addresses) <= {"127.0.0.1", "::1"}
+    assert process.returncode == 2
+    assert errors == "train_model.py: error: stopped by SIGTERM\n"
+
+
+def test_the_machines_name_need_not_resolve(corpus: Path, alone: Path, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path / "spec.json", world_size=2)
+    with start_stage(spec, corpus, tmp_path, before=named("no-such-machine.invalid")) as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert_same_training(tmp_path, alone)
+
+
+def test_another_machine_whose_name_does_not_resolve_is_one_line() -> None:
+    """As torchrun on several nodes starts a rank."""
+    place = Place(1, 2, 0, 1, parent=0)
+    settings = TrainingSettings.from_settings(TRAINING | {"world_size": 2})
+    expected = "rank 1 of 2: cannot join the others at MASTER_ADDR no-such-machine.invalid: "
+    with (
+        mock.patch.dict("os.environ", MASTER_ADDR="no-such-machine.invalid", MASTER_PORT="1"),
+        pytest.raises(StageError, match=expected),
+        joined(settings, place),
+    ):
+        pytest.fail("there is nobody to join")
+
+
 def test_a_killed_training_resumes_to_the_same_bytes(
     corpus: Path, long: Path, tmp_path: Path
 ) -> None:
@@ -154,9 +224,8 @@ def test_a_killed_process_ends_the_others_in_one_line_and_all_resume_together(
     spec = write_spec(tmp_path / "spec.json", world_size=2, **LONG)
     with start_stage(spec, corpus, tmp_path) as process:
         wait_for(tmp_path / "resume.safetensors", process)
-        ranks = psutil.Process(process.pid).children()
-        victim = next(rank for rank in ranks if rank.environ().get("RANK") == "1")
-        victim.kill()
+        ranks = ranks_of(process)
+        ranks[1].kill()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "train_model.py: error: rank 1 of 2 ended with signal SIGKILL" in errors
@@ -171,12 +240,10 @@ def test_a_killed_process_ends_the_others_in_one_line_and_all_resume_together(
 
 
 def test_processes_do_not_outlive_their_launcher(corpus: Path, tmp_path: Path) -> None:
-    spec = write_spec(
-        tmp_path / "spec.json", world_size=2, steps=100_000, checkpoint_every=2, log_every=100_000
-    )
+    spec = write_spec(tmp_path / "spec.json", **UNTIL_KILLED)
     with start_stage(spec, corpus, tmp_path) as process:
         wait_for(tmp_path / "resume.safetensors", process)
-        ranks = psutil.Process(process.pid).children(recursive=True)
+        ranks = ranks_of(process)
         process.kill()
         assert not psutil.wait_procs(ranks, timeout=30)[1]
         process.communicate()

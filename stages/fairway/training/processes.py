@@ -1,16 +1,22 @@
 """The processes of one training: how they start, find each other and add up tensors.
 
-A process runs on its own, or as one rank under torch.distributed.run, which `launch` starts.
+A process runs on its own, as a rank that `launch` starts, or as one under torch.distributed.run.
 NCCL between GPUs, gloo between CPUs; both at once for CPU values in a GPU training.
+
+What torch keeps in a store, by which ranks find each other, is unpickled by whoever reads it. So
+ranks of `launch` meet in a file that only this user can open, and on one machine they talk over
+its loopback alone: nothing listens to the network, and the machine's name need not resolve.
 """
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
+import socket
 import sys
-import uuid
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +25,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fairway.machine.devices import hold_gpus, show_gpus
-from fairway.stage import EXIT_BAD_INPUT, StageError
+from fairway.stage import EXIT_BAD_INPUT, StageError, run
 from fairway.training.settings import TrainingSettings
 
 
@@ -70,9 +76,32 @@ class Processes:
             raise StageError(f"rank {self.rank}: the process that launched it has ended")
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands: among all, among those on its machine, and under whom.
+
+    store: the file by which ranks of `launch` find each other; None under torch.distributed.run.
+    """
+
+    rank: int
+    world_size: int
+    local_rank: int
+    local_size: int
+    parent: int  # process id of the launcher
+    store: Path | None = None
+
+
 def is_launched() -> bool:
     """Whether this process is a rank started by torch.distributed.run."""
     return dist.is_torchelastic_launched()
+
+
+def own_place() -> Place:
+    """The place of a process that `launch` did not start."""
+    if not is_launched():
+        return Place(0, 1, 0, 1, os.getppid())
+    keys = "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
+    return Place(*(int(os.environ[key]) for key in keys), os.getppid())
 
 
 def check_devices(settings: TrainingSettings, processes_here: int) -> None:
@@ -88,68 +117,93 @@ def check_devices(settings: TrainingSettings, processes_here: int) -> None:
 
 
 @contextlib.contextmanager
-def joined(settings: TrainingSettings) -> Iterator[Processes]:
+def joined(settings: TrainingSettings, place: Place) -> Iterator[Processes]:
     """Take this process's place; yields it, and leaves the group when all went well.
 
     Raises StageError if the launched processes are not as many as training.world_size.
     """
-    rank, world_size, local_rank, local_size = 0, 1, 0, 1
-    if is_launched():
-        keys = "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
-        rank, world_size, local_rank, local_size = (int(os.environ[key]) for key in keys)
-    if world_size != settings.world_size:
+    if place.world_size != settings.world_size:
         raise StageError(
-            f"training.world_size: {settings.world_size}; launched with {world_size} processes"
+            f"training.world_size: {settings.world_size}; "
+            f"launched with {place.world_size} processes"
         )
-    check_devices(settings, local_size)
+    check_devices(settings, place.local_size)
     torch.set_num_threads(settings.threads)
     device = torch.device("cpu")
     if settings.device == "cuda":
-        device = torch.device("cuda", local_rank if is_launched() else hold_gpus(1)[0])
+        alone = place.local_size == 1
+        device = torch.device("cuda", hold_gpus(1)[0] if alone else place.local_rank)
         torch.cuda.set_device(device)
-    if world_size > 1:
-        on_cuda = device.type == "cuda"
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if on_cuda else "gloo", device_id=device if on_cuda else None
-        )
-    yield Processes(rank, world_size, device, os.getppid())
-    if world_size > 1:
+    if place.world_size > 1:
+        _join_group(place, device)
+    yield Processes(place.rank, place.world_size, device, place.parent)
+    if place.world_size > 1:
         dist.destroy_process_group()
 
 
-def launch(script: Path, arguments: list[str], settings: TrainingSettings) -> None:
-    """Run a script in `world_size` processes on this machine, as `torchrun --standalone` does.
+def _join_group(place: Place, device: torch.device) -> None:
+    """Meet the other processes; StageError if they cannot be found."""
+    if place.local_size == place.world_size:
+        loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback
+        os.environ["MASTER_ADDR"] = "127.0.0.1"  # torchrun sets this machine's name
+    on_cuda = device.type == "cuda"
+    try:
+        if place.store is None:
+            socket.getaddrinfo(os.environ["MASTER_ADDR"], None)  # torch would try for minutes
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
+            store=place.store and dist.FileStore(str(place.store), place.world_size),
+            rank=place.rank,
+            world_size=place.world_size,
+            device_id=device if on_cuda else None,
+        )
+    except (RuntimeError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        where = "" if place.store else f" at MASTER_ADDR {os.environ['MASTER_ADDR']}"
+        raise StageError(
+            f"rank {place.rank} of {place.world_size}: cannot join the others{where}: {reason}"
+        ) from None
+
+
+def launch(work: Callable[[Place], None], settings: TrainingSettings) -> None:
+    """Run `work` (a function that can be pickled) in `world_size` processes on this machine.
 
     On `cuda`, each gets a GPU that no other stage holds. Returns when all have ended well. If one
-    reported bad input, exits with its code; raises StageError if one ended otherwise, after ending
-    the rest.
+    reported bad input, exits with its code; raises StageError if one ended otherwise or this
+    process was told to stop, after ending the rest.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.multiprocessing import ProcessExitedException, start_processes
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
-    world_size = settings.world_size
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.CRITICAL)
+    size = settings.world_size
     if settings.device == "cuda":
-        show_gpus(hold_gpus(world_size))
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=world_size,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        monitor_interval=0.1,
-    )
-    try:
-        elastic_launch(config, sys.executable)("-u", str(script), *arguments)
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        if failure.exitcode == EXIT_BAD_INPUT:
-            sys.exit(EXIT_BAD_INPUT)
-        code = failure.exitcode
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        raise StageError(f"rank {rank} of {world_size} ended with {how}") from None
-    except SignalException as error:
-        raise StageError(f"stopped by {error.sigval.name}") from None
+        show_gpus(hold_gpus(size))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    with tempfile.TemporaryDirectory(prefix="fairway-ranks-") as folder:
+        store = Path(folder) / "store"
+        places = [Place(rank, size, rank, size, os.getpid(), store) for rank in range(size)]
+        try:
+            ranks = start_processes(
+                _run_rank, (work, places), size, join=False, start_method="spawn"
+            )
+            while not ranks.join():
+                pass
+        except ProcessExitedException as error:
+            if error.exit_code == EXIT_BAD_INPUT:
+                sys.exit(EXIT_BAD_INPUT)
+            name, code = error.signal_name, error.exit_code
+            how = f"signal {name}" if name else f"exit code {code}"
+            raise StageError(f"rank {error.error_index} of {size} ended with {how}") from None
+        finally:
+            for rank in multiprocessing.active_children():
+                rank.kill()
+
+
+def _run_rank(rank: int, work: Callable[[Place], None], places: list[Place]) -> None:
+    run(lambda: work(places[rank]))
+
+
+def _stop(number: int, frame: object) -> None:
+    raise StageError(f"stopped by {signal.Signals(number).name}")
