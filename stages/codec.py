@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from fairway.codec.file import Codec, load_codec, read_header
-from fairway.stage import Progress, atomic_output, read_spec, require_file, run
+from fairway.stage import Progress, StageError, atomic_output, read_spec, require_file, run
 
 
 def arguments() -> argparse.Namespace:
@@ -55,6 +55,8 @@ def decompress(codec: Codec, content: bytes, name: Path) -> np.ndarray:
 def main() -> None:
     options = arguments()
     torch.set_num_threads(1)  # the same sums on both sides
+    if not options.output.parent.is_dir() or options.output.is_dir():
+        raise StageError(f"{options.output}: expected a file's name in a folder that is there")
     content = require_file(options.input).read_bytes()
     codec = load_codec(options.artifact, options.tokenizer, read_spec(options.row_spec).settings)
     if options.verb == "compress":

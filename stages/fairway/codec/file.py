@@ -32,7 +32,7 @@ import numpy as np
 
 from fairway.artifact.container import build_model, read_artifact
 from fairway.codec.coder import Progress, decode_tokens, encode_tokens, no_progress
-from fairway.codec.prediction import RowPredictor
+from fairway.codec.prediction import ROW_KEYS, RowPredictor, require_row
 from fairway.corpus.exact_text import ExactText
 from fairway.corpus.shards import BOS
 from fairway.corpus.tokenizer import load_tokenizer
@@ -42,7 +42,6 @@ from fairway.stage import StageError, sha256_of
 MAGIC = b"FWTX"
 FORMAT = 1
 PACKAGES = ("torch", "numpy", "numba", "constriction")
-ROW_KEYS = ("windows", "gate", "cache_settings")  # what the probabilities depend on
 _HEADER = struct.Struct("<B8s8s12sIII")
 _START = len(MAGIC) + 4
 _PROBE_TOKENS = 64
@@ -147,9 +146,7 @@ def load_codec(artifact: Path, tokenizer: Path, settings: dict[str, Any]) -> Cod
     vocabulary = stored.config["vocabulary"]
     pieces = load_tokenizer(tokenizer, vocabulary)
     stored.require_corpus(sha256_of(tokenizer), vocabulary, artifact)
-    missing = [key for key in ROW_KEYS if key not in settings]
-    if missing:
-        raise StageError(f"row settings: no `{missing[0]}`; expected a spec of mix_scores")
+    require_row(settings, stored.config["rope_context"])
     return Codec(build_model(stored), ExactText(pieces), settings, sha256_of(artifact))
 
 

@@ -17,6 +17,7 @@ from fairway.model.network import Model
 from fairway.rows.gate import Piece, row_gate
 from fairway.stage import StageError
 
+ROW_KEYS = ("windows", "gate", "cache_settings")  # what the probabilities depend on
 HASHED_REFUSAL = (
     "its counts are hashed, so its probabilities do not sum to 1 over the vocabulary and no "
     "decoder can use them; expected an exact cache (docs/validity.md)"
@@ -112,8 +113,34 @@ class RowPredictor:
         self.gate.nats(self.state, np.array([token], np.uint16), piece)
 
 
+def require_row(settings: dict[str, Any], context: int) -> None:
+    """Raise StageError unless the settings are a row's that can be a code, under this model.
+
+    context: tokens that the model can look at.
+    """
+    missing = [key for key in ROW_KEYS if key not in settings]
+    if missing:
+        raise StageError(f"row settings: no `{missing[0]}`; expected a spec of mix_scores")
+    windows, gate, cache = (settings[key] for key in ROW_KEYS)
+    try:
+        if not all(type(windows[key]) is int for key in ("length", "stride")):
+            raise StageError(f"windows: {windows}; expected whole numbers")
+        WindowPlan(windows["length"], **windows)
+        if windows["length"] > context:
+            raise StageError(f"windows.length: {windows['length']}; the model takes {context}")
+        if cache is not None:
+            CacheSettings.from_settings(cache)
+            require_exact(settings)
+        row_gate(gate, cache)
+    except StageError as error:
+        raise StageError(f"row settings: {error}") from None
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise StageError(f"row settings: {reason}; expected a spec of mix_scores") from None
+
+
 def require_exact(settings: dict[str, Any]) -> None:
     """Raise StageError, with the reason, for a row whose counts are hashed."""
     cache = settings["cache_settings"]
     if cache is not None and cache["kind"] == "hashed":
-        raise StageError(f"row {settings['row']}: {HASHED_REFUSAL}")
+        raise StageError(f"row {settings.get('row')}: {HASHED_REFUSAL}")
