@@ -152,7 +152,7 @@ def save_array(path: Path, values: np.ndarray) -> None:
     content = io.BytesIO()  # numpy writes to files by itself and hides why the disk refused
     np.save(content, values, allow_pickle=False)
     with atomic_output(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+        temporary.write_bytes(content.getvalue())  # of getbuffer()'s, Python 3.12.1 can crash
 
 
 def load_array(path: Path, layout: Layout) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Arrays in .npz and .npy files: atomic, checked."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fairway.files.arrays import (
     save_arrays,
 )
 from fairway.stage import StageError
+from support.full_disk import files_up_to
 
 FIVE = Layout("float32", (5,))
 
@@ -28,6 +30,14 @@ def test_named_arrays_round_trip(tmp_path: Path) -> None:
     assert np.array_equal(found["nll"], nll)
     assert (found["first_target"], found["spec"]) == (7, "abc")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_no_view_of_a_buffer(tmp_path: Path) -> None:
+    """Python 3.12.1's collector crashes on one that is left in a traceback."""
+    with files_up_to(100), pytest.raises(StageError, match="cannot write") as caught:
+        save_array(tmp_path / "x.npy", np.zeros(1000))
+    views = [one for one in gc.get_objects() if isinstance(one, memoryview)]
+    assert not [one for one in views if type(one.obj).__name__ == "_BytesIOBuffer"], caught
 
 
 def test_same_arrays_give_the_same_bytes(tmp_path: Path) -> None:
