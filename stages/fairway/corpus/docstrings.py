@@ -9,12 +9,12 @@ ships them, and the corpus should not depend on that.
 import ast
 import contextlib
 import gc
-import importlib.util
 import inspect
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from fairway.corpus.packages import find_module, modules_of
 from fairway.stage import Progress, StageError
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -28,7 +28,7 @@ def package_docstrings(packages: list[str]) -> list[str]:
 
     An empty text, one that is not valid Unicode, and an exact repetition are left out. Source
     files that do not parse (templates) are passed over.
-    Raises StageError if a package is not installed.
+    packages: names by which they are imported or installed. StageError if one is not there.
     """
     files = [file for package in packages for file in source_files(package)]
     progress = Progress(len(files), "source files")
@@ -54,25 +54,25 @@ def _no_collection() -> Iterator[None]:
 
 
 def source_files(package: str) -> list[Path]:
-    """Python files of an installed package, sorted by path, without its test folders."""
-    try:
-        spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    except ValueError:
-        spec = None
-    files: list[Path] = []
+    """Python files of an installed package, sorted by path, without its test folders.
+
+    package: the name by which it is imported or installed. Raises StageError if it has none.
+    """
+    files = [file for module in modules_of(package) for file in _module_files(module)]
+    if not files:
+        raise StageError(f"corpus.packages: {package!r} has no Python source; expected some")
+    return files
+
+
+def _module_files(module: str) -> Iterator[Path]:
+    spec = find_module(module)
     if spec is not None and spec.submodule_search_locations:
         for root in map(Path, spec.submodule_search_locations):
             for file in sorted(root.rglob("*.py")):
                 if file.is_file() and not _TEST_FOLDERS.intersection(file.relative_to(root).parts):
-                    files.append(file)
+                    yield file
     elif spec is not None and spec.origin and spec.origin.endswith(".py"):
-        files = [Path(spec.origin)]
-    if not files:
-        raise StageError(
-            f"corpus.packages: {package} is not installed or has no Python source; expected the "
-            "name by which it is imported"
-        )
-    return files
+        yield Path(spec.origin)
 
 
 def source_docstrings(source: bytes) -> Iterator[str]:

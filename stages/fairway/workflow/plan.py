@@ -12,7 +12,7 @@ from fairway.corpus.documents import expand_paths
 from fairway.corpus.downloads import download_key
 from fairway.stage import StageError
 from fairway.workflow.config import NONE, is_decodable, resolve_config
-from fairway.workflow.specs import SpecWriter, corpus_settings
+from fairway.workflow.specs import SpecWriter
 
 
 class Plan:
@@ -44,10 +44,9 @@ class Plan:
         """
         if self.downloads:
             return [self.receipt], []
-        corpus = corpus_settings(self.config["corpus"])
         files, absent = [], []
         for key in ("paths", "train_shards", "val_shards", "val_documents", "tokenizer"):
-            named = corpus.get(key) or []
+            named = self.specs.corpus.get(key) or []
             for pattern in [named] if isinstance(named, str) else named:
                 try:
                     files += [str(path) for path in expand_paths(f"corpus.{key}", [pattern])]

@@ -8,12 +8,12 @@ Snakefile only; stages read specs through `fairway.stage.read_spec`.
 
 import hashlib
 import json
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from fairway.closure import STAGES, code_sha256
 from fairway.corpus.downloads import downloaded_corpus
+from fairway.corpus.packages import versions_of
 from fairway.corpus.windows import require_windows
 from fairway.stage import StageError, atomic_output, read_json
 from fairway.workflow.config import NONE, is_decodable, resolve_config
@@ -37,18 +37,12 @@ def corpus_settings(corpus: Config) -> Config:
     foreign = set.union(*SOURCE_KEYS.values()) - SOURCE_KEYS[corpus["kind"]]
     settings = {key: value for key, value in corpus.items() if key not in foreign}
     if corpus["kind"] == "docstrings":
-        settings["versions"] = {name: _installed_version(name) for name in corpus["packages"]}
+        packages = map(versions_of, corpus["packages"])
+        settings["versions"] = dict(found for each in packages for found in each.items())
     if settings.get("download"):
         source = {key: settings["download"][key] for key in ("repository", "revision")}
         settings |= downloaded_corpus(corpus) | {"download": source}
     return settings
-
-
-def _installed_version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        raise StageError(f"corpus.packages: {package!r} is not an installed package") from None
 
 
 def _as_text(value: Config) -> str:
@@ -69,6 +63,7 @@ class SpecWriter:
 
     def __init__(self, config: Config, folder: Path) -> None:
         self.config, self.folder = config, Path(folder)
+        self.corpus = corpus_settings(config["corpus"])
         self.windows = {"windows": config["windows"], "ranks": config["ranks"]}
         self.audited = {key: config["audit"][key] for key in AUDITED_KEYS}
         self.rows = {row["name"]: row for row in config["rows"]}
@@ -123,10 +118,10 @@ class SpecWriter:
         return {key: corpus[key] for key in ("vocabulary", "download")}
 
     def train_tokenizer(self) -> Config:
-        return corpus_settings(self.config["corpus"])
+        return self.corpus
 
     def encode_corpus(self) -> Config:
-        return corpus_settings(self.config["corpus"])
+        return self.corpus
 
     def train_model(self, model: str) -> Config:
         sections = self.config["models"][model]

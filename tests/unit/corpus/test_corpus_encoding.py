@@ -284,7 +284,10 @@ def test_given_shards_are_checked(tmp_path: Path, damage: Any, message: str) -> 
         ({"paths": []}, "corpus.paths: missing"),
         ({"vocabulary": 9999}, "corpus.vocabulary: 9999 pieces cannot be trained"),
         ({"tokenizer": "nothing.model"}, "nothing.model: no such file"),
-        ({"kind": "docstrings", "packages": ["nothing_there"]}, "nothing_there is not installed"),
+        (
+            {"kind": "docstrings", "packages": ["nothing_there"]},
+            "'nothing_there' is not installed",
+        ),
     ],
 )
 def test_bad_settings_are_one_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

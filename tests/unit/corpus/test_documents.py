@@ -2,7 +2,9 @@
 
 import json
 import lzma
+import platform
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import zstandard
 
 from fairway.corpus.docstrings import package_docstrings, source_docstrings, source_files
 from fairway.corpus.documents import expand_paths, load_split, read_documents, split
+from fairway.corpus.packages import versions_of
 from fairway.stage import StageError
 
 SOURCE = '''
@@ -118,10 +121,55 @@ def test_package_that_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert package_docstrings(["fairway_single"]) == ["One file."]
 
 
-@pytest.mark.parametrize("name", ["no_such_package", "no.such.package", "../numpy", "", "sys"])
-def test_package_without_source_is_an_error(name: str) -> None:
-    with pytest.raises(StageError, match=r"corpus\.packages: .* is not installed"):
-        source_files(name)
+@pytest.mark.parametrize(
+    "name", ["no_such_package", "no.such.package", "../numpy", "", "a b", "é"]
+)
+def test_package_that_is_not_there(name: str) -> None:
+    for function in (source_files, versions_of):
+        with pytest.raises(StageError, match=rf"corpus\.packages: '{name}' is not installed"):
+            function(name)
+
+
+def test_package_without_source_is_an_error() -> None:
+    with pytest.raises(StageError, match=r"corpus\.packages: 'sys' has no Python source"):
+        source_files("sys")
+
+
+@pytest.mark.parametrize(
+    ("names", "installed"),
+    [
+        (("yaml", "PyYAML", "pyyaml"), "PyYAML"),  # only the names of modules have one spelling
+        (("numpy", "NumPy"), "numpy"),
+        (("jinja2", "Jinja2"), "Jinja2"),
+    ],
+)
+def test_imported_and_installed_names_are_the_same(names: tuple[str, ...], installed: str) -> None:
+    for name in names:
+        assert versions_of(name) == {installed: version(installed)}
+        assert source_files(name) == source_files(names[0])
+
+
+def test_versions_of_what_has_no_package_of_its_own(package: Path) -> None:
+    assert versions_of("email") == {"python": platform.python_version()}
+    with pytest.raises(StageError, match=r"'fairway_sample' is from no installed package"):
+        versions_of("fairway_sample")
+
+
+def test_package_of_several_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("fairway_b.py", "fairway_a/__init__.py", "_fairway_c.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f'"""File {name}."""\n')
+    described = tmp_path / "Fair_Way-1.2.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: Fair-Way\nVersion: 1.2\n")
+    (described / "top_level.txt").write_text("fairway_a\nfairway_b\n_fairway_c\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert package_docstrings(["fair-way"]) == [
+        "File fairway_a/__init__.py.",
+        "File fairway_b.py.",
+    ]
+    for name in ("fair-way", "Fair_Way", "fairway_a", "fairway_b"):
+        assert versions_of(name) == {"Fair-Way": "1.2"}
 
 
 def test_numpy_has_both_kinds_of_documentation() -> None:
