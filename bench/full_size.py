@@ -104,8 +104,8 @@ def write_corpus(place: Place, tokenizer: Path) -> None:
         tokenizer=TokenizerFile("tokenizer.model", sha256_of(folder / "tokenizer.model")),
         train=TrainText(0, 0, ()),
         val=ValText(
-            documents, len(tokens), len(sizes), total, total, None, "decoded", "val.bin",
-            sha256_of(folder / "val.bin"), sha256_of(folder / "val_bytes.npy"),
+            documents, len(tokens), len(sizes), total, None, "decoded", "val.bin",
+            sha256_of(folder / "val.bin"), sha256_of(folder / "val_bytes.npy"), "",
         ),
         folder=folder,
     ).save(folder / "manifest.json")  # fmt: skip

@@ -64,14 +64,14 @@ COMPRESSORS = (
 COLUMNS = ("everything counted", "training text known")
 
 
-def texts(results: Path) -> tuple[bytes, bytes, int]:
-    """Training and validation text, and the bytes of the latter that scores are divided by."""
+def texts(results: Path) -> tuple[bytes, bytes, Manifest]:
+    """Training and validation text, documents with a separator between them, and the manifest."""
     manifest = Manifest.load(results / "corpus" / "manifest.json")
     tokenizer = load_tokenizer(manifest.path_of(manifest.tokenizer.file), manifest.vocabulary)
     text = ExactText(tokenizer)
     train = [text.decode(read_shard(path)) for path in manifest.train_shards()]
     val = text.decode(manifest.read_val(manifest.val_path))
-    return SEPARATOR.join(train), val, manifest.val.bytes
+    return SEPARATOR.join(train), val, manifest
 
 
 def compressor_line(compressor: Compressor, train: bytes, val: bytes, size: int) -> dict:
@@ -118,7 +118,8 @@ def main() -> None:
     )
     parser.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_args()
-    train, val, size = texts(options.results)
+    train, val, manifest = texts(options.results)
+    size = manifest.val.bytes
     lines = row_lines(options.results, size)
     for compressor in COMPRESSORS:
         if shutil.which(compressor.program) is None:
@@ -130,7 +131,8 @@ def main() -> None:
         raise StageError("nothing to compare: no row is a code length, no compressor installed")
     print(markdown(lines))
     print(
-        f"\nValidation text of {size:,} bytes, training text of {len(train):,}. Compressors "
+        f"\nValidation text of {size:,} bytes, training text of "
+        f"{len(train) - manifest.train.documents + 1:,}, separators not counted. Compressors "
         "counted in full: alone; training text known: behind it, less it. Rows: with and without "
         "their artifact. Seconds: compressing the validation text alone; for rows, evaluation."
     )

@@ -59,6 +59,7 @@ rule encode_corpus:
         manifest=f"{CORPUS}/manifest.json",
         val=f"{CORPUS}/val.bin",
         val_bytes=f"{CORPUS}/val_bytes.npy",
+        val_text=f"{CORPUS}/val_text.bin",
     log:
         "results/logs/encode_corpus.log",
     benchmark:
@@ -69,6 +70,7 @@ rule encode_corpus:
         plan.command(
             "encode_corpus",
             "--tokenizer {input.tokenizer} --manifest {output.manifest} --val {output.val} "
-            "--val-bytes {output.val_bytes} --windows {input.windows} "
+            "--val-bytes {output.val_bytes} --val-text {output.val_text} "
+            "--windows {input.windows} "
             f"--train {CORPUS}/train.bin",
         )

@@ -107,6 +107,7 @@ rule prove_row:
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
         val_bytes=rules.encode_corpus.output.val_bytes,
+        val_text=rules.encode_corpus.output.val_text,
         tokenizer=rules.train_tokenizer.output.tokenizer,
         artifact=lambda w: plan.model_files(w.row, "artifact.bin", plan.seeds[:1]),
         scores=lambda w: plan.scores(w.row, plan.seeds[:1]),
@@ -124,6 +125,7 @@ rule prove_row:
         plan.command(
             "prove_row",
             "--manifest {input.manifest} --val {input.val} --val-bytes {input.val_bytes} "
+            "--val-text {input.val_text} "
             "--tokenizer {input.tokenizer} --artifact {input.artifact} "
             f"--seed {plan.seeds[0]} "
             "--scores {input.scores} --counts {input.counts} --proof {output.proof} "

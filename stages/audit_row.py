@@ -114,6 +114,7 @@ def main() -> None:
         "causal": verdict.causal(rows, models, cache),
         "score_before_update": verdict.score_before_update(rows, cache),
         "once_each": verdict.once_each(sums, val.targets, val.bytes),
+        "same_text": verdict.same_text(val),
         "null_stream": null_stream(settings, plan, vocabulary, generator),
     }
     verdict.require_claim(settings["row"], settings["claim"], checks)

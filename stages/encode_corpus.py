@@ -3,12 +3,15 @@
 python stages/encode_corpus.py --spec results/specs/encode_corpus.json \
     --tokenizer results/corpus/tokenizer.model --manifest results/corpus/manifest.json \
     --val results/corpus/val.bin --val-bytes results/corpus/val_bytes.npy \
-    --train results/corpus/train.bin --windows results/specs/windows.json
+    --val-text results/corpus/val_text.bin --train results/corpus/train.bin \
+    --windows results/specs/windows.json
 
 Reads: the spec (settings: the `corpus` section), the tokenizer, and the documents or shards; and
-windows and ranks, so that a validation text too short for them is refused before any training.
-Writes: val.bin and train.bin (FineWeb format), val_bytes.npy (uint16, bytes of target j at j-1)
-and manifest.json, last. With kind `shards`, training shards stay where they are: no train.bin.
+windows, ranks and the rows that claim a code length, so that a validation text too short for them,
+or one whose tokens do not give it back, is refused before any training.
+Writes: val.bin and train.bin (FineWeb format), val_bytes.npy (uint16, bytes of target j at j-1),
+val_text.bin (what val.bin gives back, a NUL byte between documents) and manifest.json, last. With
+kind `shards`, training shards stay where they are: no train.bin.
 """
 
 import argparse
@@ -18,8 +21,9 @@ from pathlib import Path
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from fairway.corpus.byte_accounting import ByteTable, charge_original_bytes, prove_bytes
 from fairway.corpus.documents import load_split
+from fairway.corpus.exact_text import encode_exactly
+from fairway.corpus.given_back import give_back
 from fairway.corpus.given_shards import GivenShards, read_given_shards
 from fairway.corpus.manifest import (
     Manifest,
@@ -33,7 +37,10 @@ from fairway.corpus.shards import write_shard
 from fairway.corpus.tokenizer import document_starts, encode_documents, load_tokenizer
 from fairway.corpus.windows import require_windows
 from fairway.files.arrays import save_array
-from fairway.stage import Spec, StageError, read_spec, run, sha256_of
+from fairway.stage import Spec, StageError, atomic_output, read_spec, run, sha256_of
+
+# Of a document: whatever SentencePiece would change in byte pieces, or as SentencePiece has it.
+ENCODINGS = {"exact": encode_exactly, "plain": encode_documents}
 
 
 def main() -> None:
@@ -45,21 +52,24 @@ def main() -> None:
     else:
         text = _encode_text(spec, tokenizer, arguments.train)
     starts = document_starts(text.val, "validation text")
-    if arguments.windows:
-        require_windows(len(text.val) - 1, read_spec(arguments.windows).settings)
-    decoded = prove_bytes(tokenizer, ByteTable.of(tokenizer), text.val, starts)
-    known = text.original is not None
-    charged = charge_original_bytes(decoded, starts, text.original) if known else decoded
+    tried = read_spec(arguments.windows).settings if arguments.windows else None
+    if tried:
+        require_windows(len(text.val) - 1, tried)
+    given_back = give_back(tokenizer, text.val, starts, text.originals)
+    if tried:
+        given_back.require_claims(tried["claims"])
     write_shard(arguments.val, text.val)
-    save_array(arguments.val_bytes, charged)
+    save_array(arguments.val_bytes, given_back.target_bytes)
+    with atomic_output(arguments.val_text) as temporary:
+        temporary.write_bytes(given_back.text)
     val = ValText(
         documents=len(starts),
         tokens=len(text.val),
-        targets=len(charged),
-        bytes=int(charged.sum(dtype=np.int64)),
-        decoded_bytes=int(decoded.sum(dtype=np.int64)),
-        original_bytes=int(text.original.sum()) if known else None,
-        bytes_used="original" if known else "decoded",
+        targets=len(given_back.target_bytes),
+        bytes=int(given_back.target_bytes.sum(dtype=np.int64)),
+        original_bytes=given_back.original_bytes,
+        text="original" if given_back.same else "decoded",
+        text_sha256=sha256_of(arguments.val_text),
         file=name_in(arguments.manifest.parent, arguments.val),
         sha256=sha256_of(arguments.val),
         bytes_sha256=sha256_of(arguments.val_bytes),
@@ -76,8 +86,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--manifest", type=Path, required=True, help="output: manifest.json")
     parser.add_argument("--val", type=Path, required=True, help="output: val.bin")
     parser.add_argument("--val-bytes", type=Path, required=True, help="output: val_bytes.npy")
+    parser.add_argument("--val-text", type=Path, required=True, help="output: val_text.bin")
     parser.add_argument("--train", type=Path, help="output: train.bin; unused by kind shards")
-    parser.add_argument("--windows", type=Path, help="windows and ranks that the text must hold")
+    parser.add_argument("--windows", type=Path, help="windows, ranks and claims that it must hold")
     return parser.parse_args()
 
 
@@ -85,12 +96,13 @@ def _encode_text(spec: Spec, tokenizer: SentencePieceProcessor, train_path: Path
     if train_path is None:
         raise StageError(f"--train: missing; corpus.kind {spec.settings['kind']} writes it")
     train_texts, val_texts = load_split(spec.settings)
-    tokens = write_shard(train_path, encode_documents(tokenizer, train_texts))
+    encode = ENCODINGS[spec.settings["encoding"]]
+    tokens = write_shard(train_path, encode(tokenizer, train_texts))
     return GivenShards(
         train=[(train_path, tokens)],
         train_documents=len(train_texts),
-        val=np.concatenate(encode_documents(tokenizer, val_texts)),
-        original=np.array([len(text.encode()) for text in val_texts]),
+        val=np.concatenate(encode(tokenizer, val_texts)),
+        originals=[text.encode() for text in val_texts],
     )
 
 
@@ -119,9 +131,15 @@ def _report(manifest: Manifest) -> None:
     print(
         f"train: {train.documents:,} documents, {train.tokens:,} tokens; "
         f"val: {val.documents:,} documents, {val.tokens:,} tokens, {val.bytes:,} bytes "
-        f"({val.bytes_used}), {val.bytes / val.targets:.3f} bytes per target",
+        f"({val.text} text), {val.bytes / val.targets:.3f} bytes per target",
         file=sys.stderr,
     )
+    if val.text_is_lost:
+        print(
+            f"val: the tokens do not give back the original of {val.original_bytes:,} bytes, so "
+            "no score of theirs is a code length of it",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

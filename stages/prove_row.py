@@ -4,17 +4,18 @@
 
     python stages/prove_row.py --spec results/specs/prove_row/exact15_adaptive.json \\
         --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
-        --val-bytes results/corpus/val_bytes.npy --tokenizer results/corpus/tokenizer.model \\
+        --val-bytes results/corpus/val_bytes.npy --val-text results/corpus/val_text.bin \\
+        --tokenizer results/corpus/tokenizer.model \\
         --artifact results/models/ebls/seed1337/artifact.bin --seed 1337 \\
         --scores results/models/ebls/seed1337/scores/rank?.npz \\
         --counts results/counts/exact15/rank?.npz \\
         --proof /tmp/proof.json --file /tmp/proof.fwtx
 
 A fresh process (codec.py decompress) decodes the file with the artifact, the tokenizer and this
-spec. Its text must be the validation text byte for byte: what SentencePiece decodes the tokens
-to, with a NUL byte between documents. If the tokenizer is lossless that is the original text. The
-file must not be longer than what mix_scores claims for these targets, but for 0.5 % and 64 bytes.
-A row with hashed counts is refused.
+spec. Its text must be the validation text byte for byte, with a NUL byte between documents: the
+original one as it was read, or, where the tokens do not give that back, what they decode to; the
+proof's `text` says which. The file must not be longer than what mix_scores claims for these
+targets, but for 0.5 % and 64 bytes. A row with hashed counts is refused.
 """
 
 import argparse
@@ -36,10 +37,9 @@ from fairway.codec.proof import (
     claimed_bits,
     overhead_fraction,
     proven_targets,
-    reference_text,
+    proven_text,
 )
 from fairway.corpus.byte_accounting import ByteTable
-from fairway.corpus.exact_text import SEPARATOR
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.rows.gate import row_gate
@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for flag in ("spec", "manifest", "val", "val-bytes", "tokenizer", "artifact"):
+    for flag in ("spec", "manifest", "val", "val-bytes", "val-text", "tokenizer", "artifact"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="rank 0, 1, …")
@@ -107,17 +107,18 @@ def main() -> None:
     settings, row = spec.settings, spec.settings["row"]
     require_exact(settings)
     coder = load_codec(options.artifact, options.tokenizer, settings)
-    tokenizer = coder.text.tokenizer
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     target_bytes = manifest.read_val_bytes(options.val_bytes)
-    targets = count_proven(settings, tokens, target_bytes, ByteTable.of(tokenizer))
+    targets = count_proven(settings, tokens, target_bytes, ByteTable.of(coder.text.tokenizer))
     with atomic_output(options.file) as temporary:
         temporary.write_bytes(codec.compress(coder, tokens[: targets + 1]))
     encoded = time.monotonic()
     decoded = decode_elsewhere(options, row)
     seconds = {"encode": encoded - start, "decode": time.monotonic() - encoded}
-    expected = reference_text(tokenizer, tokens[: targets + 1])
+    expected = proven_text(
+        manifest.read_val_text(options.val_text), tokens[: targets + 1], target_bytes[:targets]
+    )
     check_decoded(decoded, expected, row)
     cache = settings["cache_settings"]
     loaded = load_shards(options.scores, options.counts, cache)
@@ -125,16 +126,13 @@ def main() -> None:
     mixer = row_mixer(row_gate(settings["gate"], cache), tokens)
     claimed = claimed_bits(mixer, shards, targets)
     file_bits = 8 * options.file.stat().st_size
-    # Nothing is normalised, and no ▁ became a shorter space: the tokens stand for the very text.
-    same_bytes = manifest.val.original_bytes == manifest.val.decoded_bytes
-    lossless = coder.text.keeps_text and same_bytes
     proof = {
         "spec": spec.sha256,
         "row": row,
         "seed": options.seed,
         "artifact_sha256": sha256_of(options.artifact),
-        "text": "original" if lossless else "decoded",  # what the decoder's bytes are equal to
-        "bytes": len(expected) - expected.count(SEPARATOR),
+        "text": manifest.val.text,  # what the decoder's bytes are equal to
+        "bytes": int(target_bytes[:targets].sum(dtype=np.int64)),
         "targets": targets,
         "file_bits": file_bits,
         "claimed_bits": claimed,

@@ -8,17 +8,14 @@ import numpy as np
 import pytest
 from sentencepiece import SentencePieceProcessor
 
-from fairway.corpus.byte_accounting import (
-    ByteTable,
-    charge_original_bytes,
-    document_bytes,
-    prove_bytes,
-)
+from fairway.corpus.belonging import check_belongs
+from fairway.corpus.byte_accounting import ByteTable
 from fairway.corpus.documents import read_documents
+from fairway.corpus.exact_text import encode_exactly
+from fairway.corpus.given_back import give_back
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import read_shard
 from fairway.corpus.tokenizer import (
-    check_belongs,
     document_starts,
     encode_documents,
     load_tokenizer,
@@ -81,7 +78,7 @@ def test_shards_are_taken_as_they_are(tmp_path: Path, known: bool) -> None:
     assert (manifest.train.documents, manifest.train.tokens) == (200, 628_457)
     assert (manifest.val.documents, manifest.val.tokens) == (458, 519_543)
     assert manifest.val.targets == 519_542
-    assert manifest.val.bytes == manifest.val.decoded_bytes == VAL_BYTES
+    assert manifest.val.bytes == VAL_BYTES
     assert manifest.val.original_bytes == (VAL_BYTES if known else None)
     given = require_shared(f"{SHARDS}/fineweb_val_000000.bin")
     assert sha256_of(tmp_path / "out/val.bin") == sha256_of(given)
@@ -126,19 +123,20 @@ def test_cut_validation_text_is_accounted_for(
     tokenizer: SentencePieceProcessor, val: np.ndarray, cut: int
 ) -> None:
     part = val[:-cut]
-    prove_bytes(tokenizer, ByteTable.of(tokenizer), part, document_starts(part, "val"))
+    give_back(tokenizer, part, document_starts(part, "val"), None)
 
 
-def test_lossy_text_is_charged_its_original_bytes(tokenizer: SentencePieceProcessor) -> None:
-    documents = texts("docs")[:100]  # line breaks and indentation, which this tokenizer drops
-    tokens = np.concatenate(encode_documents(tokenizer, documents))
-    starts = document_starts(tokens, "docs")
-    decoded = prove_bytes(tokenizer, ByteTable.of(tokenizer), tokens, starts)
-    original = np.array([len(text.encode()) for text in documents])
-    assert 0.9 * original.sum() < decoded.sum() < 0.99 * original.sum()
-    charged = charge_original_bytes(decoded, starts, original)
-    assert np.array_equal(document_bytes(charged, starts), original)
-    assert (charged != decoded).sum() <= 2 * len(documents)
+def test_text_that_this_tokenizer_folds(tokenizer: SentencePieceProcessor) -> None:
+    documents = texts("docs")[:100]  # line breaks and indentation, which it drops
+    originals = [text.encode() for text in documents]
+    plain = np.concatenate(encode_documents(tokenizer, documents))
+    lost = give_back(tokenizer, plain, document_starts(plain, "docs"), originals)
+    assert not lost.same
+    assert 0.9 * lost.original_bytes < lost.target_bytes.sum() < 0.99 * lost.original_bytes
+    exact = np.concatenate(encode_exactly(tokenizer, documents))
+    kept = give_back(tokenizer, exact, document_starts(exact, "docs"), originals)
+    assert kept.same and kept.text == b"\0".join(originals)
+    assert len(exact) < 1.5 * len(plain), "only what is folded is written in bytes"
 
 
 def test_wrong_tokenizer_of_the_same_size_is_refused(tmp_path: Path, val: np.ndarray) -> None:
@@ -159,6 +157,6 @@ def test_shards_of_the_wrong_tokenizer_are_refused(tokenizer: SentencePieceProce
 def test_every_document_comes_back_with_the_right_one(
     tokenizer: SentencePieceProcessor, val: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fairway.corpus.tokenizer.BELONGING_SAMPLE", 458)
-    monkeypatch.setattr("fairway.corpus.tokenizer.BELONGING_SHARE", 1.0)
+    monkeypatch.setattr("fairway.corpus.belonging.SAMPLE", 458)
+    monkeypatch.setattr("fairway.corpus.belonging.SHARE", 1.0)
     check_belongs(tokenizer, val, "val")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairway.corpus.exact_text import ExactText
+from fairway.corpus.exact_text import ExactText, encode_exactly
 from fairway.corpus.shards import BOS
 from fairway.corpus.tokenizer import encode_documents
 from support.corpus_samples import sample_texts, tokenizer_of
@@ -20,6 +20,12 @@ SPECIAL = st.sampled_from(
         *(b"\0", b"\xff", b"\xe2\x96", b"\x81"),
     ]
 ).map(lambda part: part if isinstance(part, bytes) else part.encode())
+TEXT = st.one_of(
+    st.text(max_size=40),
+    st.lists(st.sampled_from([" ", "▁", "\u2585", "\0", "<s>", "<0x41>", "A", "ﬁ", "the"])).map(
+        "".join
+    ),
+)
 CONTENT = st.one_of(st.binary(max_size=40), st.lists(SPECIAL, max_size=20).map(b"".join))
 
 
@@ -55,5 +61,22 @@ def test_only_what_changes_is_written_in_bytes(kind: str) -> None:
     assert len(text.encode(mixed)) <= most < len(plain)
 
 
-def test_tokenizers_that_normalise_are_known() -> None:
-    assert [exact_text(kind).keeps_text for kind in KINDS] == [True, False, True]
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(TEXT, min_size=1, max_size=4))
+def test_documents_come_back_and_keep_plain_tokens(kind: str, texts: list[str]) -> None:
+    documents = encode_exactly(tokenizer_of(kind), texts)
+    plain = encode_documents(tokenizer_of(kind), texts)
+    for text, tokens, as_it_is in zip(texts, documents, plain, strict=True):
+        assert tokens.dtype == np.uint16 and tokens[0] == BOS and BOS not in tokens[1:]
+        assert exact_text(kind).decode(tokens) == text.encode()
+        if exact_text(kind).decode(as_it_is) == text.encode():
+            np.testing.assert_array_equal(tokens, as_it_is)
+
+
+def test_space_at_the_start_does_not_cost_a_document() -> None:
+    text = sample_texts(1)[0]
+    (plain,), (moved,) = (
+        encode_exactly(tokenizer_of("no_prefix"), [t]) for t in (text, " " + text)
+    )
+    assert len(moved) <= len(plain) + 2

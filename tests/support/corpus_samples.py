@@ -21,6 +21,9 @@ VOCABULARY = 512
 _LIBRARIES = {1: ("asyncio", "email"), 2: ("unittest", "http", "xml")}  # always there, in English
 
 
+_RULES = {"lossy": "nmt_nfkc", "folding": "nmt_nfkc_cf"}
+
+
 @cache
 def _library_texts(seed: int) -> list[str]:
     texts = [text for text in package_docstrings(list(_LIBRARIES[seed])) if len(text) >= 200]
@@ -48,7 +51,10 @@ def as_tokenizer(model: bytes) -> SentencePieceProcessor:
 
 @cache
 def tokenizer_of(kind: str) -> SentencePieceProcessor:
-    """`lossless` as trained by the project; `lossy` as SentencePiece's defaults; `no_prefix`."""
+    """`lossless` as trained by the project; `lossy` as SentencePiece's defaults; others by name.
+
+    `folding` takes capitals for small letters; `no_prefix` puts no space before a text.
+    """
     if kind == "lossless":
         return as_tokenizer(sample_model())
     options = {"add_dummy_prefix": False} if kind == "no_prefix" else {}
@@ -64,7 +70,7 @@ def tokenizer_of(kind: str) -> SentencePieceProcessor:
         eos_id=2,
         unk_id=3,
         remove_extra_whitespaces=kind == "lossy",
-        normalization_rule_name="nmt_nfkc" if kind == "lossy" else "identity",
+        normalization_rule_name=_RULES.get(kind, "identity"),
         minloglevel=2,
         **options,
     )
@@ -92,6 +98,7 @@ ENCODE_FLAGS = (
     "--manifest=out/manifest.json",
     "--val=out/val.bin",
     "--val-bytes=out/val_bytes.npy",
+    "--val-text=out/val_text.bin",
 )
 
 

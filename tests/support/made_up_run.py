@@ -39,6 +39,7 @@ def seeds_frame(rows: list[str], seeds: list[int]) -> pd.DataFrame:
             code, more = row != "hashed", 0.0 if row != "hashed" else 2.7
             line = {"row": row, "model": "ebls", "cache": "c", "gate": "g", "seed": seed}
             line |= {"bpb": bpb, "nats": bpb * 1e5, "bytes": 144_270, "targets": 60_000}
+            line |= {"original_bytes": 144_270, "text": "original"}
             line |= {"z_mean": 1.0 if code else 135.6, "bpb_normalized": bpb + more}
             line |= {"is_code_length": code, "artifact_bytes": 1_000_000}
             found.append(line | dict.fromkeys(parts, 2.5))

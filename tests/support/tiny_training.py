@@ -91,7 +91,7 @@ def write_corpus(folder: Path, tokens: int = 6000) -> Path:
         vocabulary=VOCABULARY,
         tokenizer=TokenizerFile("tokenizer.model", "1" * 64),
         train=TrainText(2, 2 * tokens, shards),
-        val=ValText(1, 2, 1, 1, 1, 1, "original", "val.bin", "2" * 64, "3" * 64),
+        val=ValText(1, 2, 1, 1, 1, "original", "val.bin", "2" * 64, "3" * 64, "4" * 64),
         folder=folder,
     ).save(folder / "manifest.json")
     return folder / "manifest.json"

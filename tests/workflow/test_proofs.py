@@ -21,8 +21,8 @@ def run_script(name: str, *arguments: str | Path) -> subprocess.CompletedProcess
     return subprocess.run(command, env=environment(), capture_output=True, text=True)
 
 
-def prove(smoke: Workflow, folder: Path, row: str, spec: Path, scores: Path):
-    """Run prove_row as the rule does, but with this spec, these scores and outputs in `folder`."""
+def prove(smoke: Workflow, folder: Path, row: str, spec: Path, scores: Path, text=None):
+    """Run prove_row as the rule does, but with this spec, scores, text and outputs in `folder`."""
     corpus, cache = smoke.file("corpus"), next(r["cache"] for r in ROWS if r["name"] == row)
     counts = sorted(smoke.file(f"counts/{cache}").glob("rank*.npz"))
     flags = {
@@ -30,6 +30,7 @@ def prove(smoke: Workflow, folder: Path, row: str, spec: Path, scores: Path):
         "manifest": corpus / "manifest.json",
         "val": corpus / "val.bin",
         "val-bytes": corpus / "val_bytes.npy",
+        "val-text": text or corpus / "val_text.bin",
         "tokenizer": corpus / "tokenizer.model",
         "artifact": smoke.file(f"{MODEL}/artifact.bin"),
         "seed": "1",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fairway.audit.evidence import CacheEvidence, ModelEvidence, RowEvidence
+from fairway.corpus.manifest import ValText
 from fairway.rows.sums import Sums
 from fairway.stage import StageError
 
@@ -85,6 +86,16 @@ def covers(spans: Sequence[tuple[int, int]], targets: int) -> bool:
     firsts = [first for first, _ in spans]
     stops = [first + count for first, count in spans]
     return firsts == [1, *stops[:-1]] and stops[-1] == targets + 1
+
+
+def same_text(val: ValText) -> Check:
+    """Whether a code for the tokens is one for the text, as far as that is known."""
+    return {
+        "ok": not val.text_is_lost,
+        "text": val.text,
+        "bytes": val.bytes,
+        "original_bytes": val.original_bytes,
+    }
 
 
 def null_stream(nats: np.ndarray, vocabulary: int) -> Check:

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
-from sentencepiece import SentencePieceProcessor
 
 from fairway.corpus.byte_accounting import ByteTable
 from fairway.corpus.exact_text import SEPARATOR
 from fairway.corpus.shards import BOS
-from fairway.corpus.tokenizer import decode_documents
 from fairway.rows.mixing import Mixer, RankShard
 from fairway.stage import StageError
 
@@ -30,11 +28,14 @@ def proven_targets(
     return targets - table.unfinished(tokens[: targets + 1])
 
 
-def reference_text(tokenizer: SentencePieceProcessor, tokens: np.ndarray) -> bytes:
-    """The text of tokens by SentencePiece's own decoder: documents, a NUL byte between them."""
-    starts = np.flatnonzero(tokens == BOS)
-    documents = np.split(tokens, starts[1:])
-    return SEPARATOR.join(decode_documents(tokenizer, documents))
+def proven_text(text: bytes, tokens: np.ndarray, target_bytes: np.ndarray) -> bytes:
+    """The beginning of the validation text that tokens stand for.
+
+    text: all of it, documents with a NUL byte between them; tokens: from the first BOS on;
+    target_bytes: of all of them but the first.
+    """
+    separators = int(np.count_nonzero(tokens == BOS)) - 1
+    return text[: int(target_bytes.sum(dtype=np.int64)) + separators * len(SEPARATOR)]
 
 
 def claimed_bits(mixer: Mixer, shards: Iterable[RankShard], targets: int) -> float:

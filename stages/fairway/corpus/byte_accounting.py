@@ -5,20 +5,15 @@ UTF-8 length without its leading "▁", plus 1 if it had one and the token befor
 boundary token (control, unknown, unused); a byte piece counts 1, a control piece 0. A further
 "▁" inside a piece (runs of spaces) counts 1 like the space it decodes to; the contest's
 tokenizer has no such piece. The sum is then the length of the decoded text, which is proven per
-document when a corpus is encoded.
+document when a corpus is encoded (`given_back.py`).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from fairway.corpus.tokenizer import BATCH_DOCUMENTS, decode_documents
-from fairway.stage import StageError
-
-SPACE = "▁"
-_LARGEST = int(np.iinfo(np.uint16).max)
+from fairway.corpus.tokenizer import SPACE
 
 
 @dataclass(frozen=True)
@@ -82,67 +77,3 @@ def document_bytes(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """
     per_token = np.insert(values, 0, 0)  # the first BOS is no target
     return np.add.reduceat(per_token, starts, dtype=np.int64)
-
-
-def prove_bytes(
-    tokenizer: SentencePieceProcessor, table: ByteTable, tokens: np.ndarray, starts: np.ndarray
-) -> np.ndarray:
-    """Bytes per target, uint16 (targets,), proven to add up to the decoded text.
-
-    Every document is decoded and its UTF-8 length compared with the sum over its targets. A
-    character that the end of the text cuts counts the bytes that are there.
-    Raises StageError naming the first document for which that does not hold.
-    """
-    values = table.target_bytes(tokens)
-    counted = document_bytes(values, starts)
-    for index, length in enumerate(_decoded_lengths(tokenizer, table, tokens, starts)):
-        if length != counted[index]:
-            raise StageError(
-                f"validation document {index}: its tokens count {counted[index]} bytes but decode "
-                f"to {length}; expected equal: this tokenizer needs another byte rule"
-            )
-    return values
-
-
-def _decoded_lengths(
-    tokenizer: SentencePieceProcessor, table: ByteTable, tokens: np.ndarray, starts: np.ndarray
-) -> Iterator[int]:
-    cut = table.unfinished(tokens)
-    ends = np.append(starts[1:], len(tokens) - cut)
-    for first in range(0, len(starts), BATCH_DOCUMENTS):
-        last = min(first + BATCH_DOCUMENTS, len(starts))
-        texts = decode_documents(
-            tokenizer, (tokens[starts[i] : ends[i]] for i in range(first, last))
-        )
-        for index, text in enumerate(texts, start=first):
-            yield len(text) + (cut if index == len(starts) - 1 else 0)
-
-
-def charge_original_bytes(
-    values: np.ndarray, starts: np.ndarray, original: np.ndarray
-) -> np.ndarray:
-    """Bytes per target, uint16, that add up to each document's original text instead.
-
-    A tokenizer that normalises loses or adds bytes, and which token they belong to is not
-    defined. So a document's difference, original - decoded, is put on its last target; what
-    that cannot hold (below 0, above 65,535) goes on to the target before it, and so on up to the
-    document's own BOS. Sums over documents are exact; within one, only its end is moved.
-    values: decoded bytes per target; original: UTF-8 length of each document (documents,).
-    """
-    charged = values.copy()
-    differences = original - document_bytes(values, starts)
-    ends = np.append(starts[1:], len(values) + 1)
-    for index in np.flatnonzero(differences):
-        rest = int(differences[index])
-        for token in range(ends[index] - 1, max(starts[index], 1) - 1, -1):
-            old = int(charged[token - 1])
-            charged[token - 1] = min(max(old + rest, 0), _LARGEST)
-            rest -= int(charged[token - 1]) - old
-            if rest == 0:
-                break
-        if rest:
-            raise StageError(
-                f"validation document {index}: {original[index]} bytes of text; its tokens are "
-                f"too few to carry them"
-            )
-    return charged

@@ -14,12 +14,12 @@ import re
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from fairway.corpus.byte_accounting import SPACE, ByteTable
+from fairway.corpus.byte_accounting import ByteTable
 from fairway.corpus.shards import BOS
+from fairway.corpus.tokenizer import SPACE, encode_documents
 
 SEPARATOR = b"\0"
 _STAND_INS = range(0xF8FF, 0xE000 - 1, -1)  # private-use characters, which no tokenizer knows
-_NORMALISED = ("  ", "\n", "½", "ﬁ", "e\u0301")  # whitespace, compatibility, composition
 _SPACES = re.compile(r"^\s+|(?<=\s)\s+|\s+$")  # what tokenizers that normalise drop
 
 
@@ -84,6 +84,8 @@ class ExactText:
         changed = {character for character in set(text) if not self._survives(character)}
         spaces = {place for match in _SPACES.finditer(text) for place in range(*match.span())}
         spaces = set() if self._survives("  ") else spaces
+        if text.startswith(" ") and not self._survives(" ", before=""):
+            spaces.add(0)
         places = [i for i, letter in enumerate(text) if letter in changed or i in spaces]
         letters = list(text)
         for place in places:
@@ -101,17 +103,28 @@ class ExactText:
                 at += 1
         return np.array(result, np.uint16)
 
-    @property
-    def keeps_text(self) -> bool:
-        """Whether the tokenizer leaves alone what tokenizers that normalise change."""
-        return all(self._survives(characters) for characters in _NORMALISED)
-
-    def _survives(self, characters: str) -> bool:
+    def _survives(self, characters: str, before: str = "a") -> bool:
         """Whether encoding and decoding leave these characters as they are, between letters."""
-        if characters not in self._exact:
-            text = f"a{characters}b".encode(errors="surrogateescape")
-            self._exact[characters] = self.decode(np.insert(self._plain(text), 0, BOS)) == text
-        return self._exact[characters]
+        text = f"{before}{characters}b"
+        if text not in self._exact:
+            content = text.encode(errors="surrogateescape")
+            decoded = self.decode(np.insert(self._plain(content), 0, BOS))
+            self._exact[text] = decoded == content
+        return self._exact[text]
+
+
+def encode_exactly(tokenizer: SentencePieceProcessor, texts: list[str]) -> list[np.ndarray]:
+    """Tokens of each document, uint16, from BOS on, that decode to its very bytes.
+
+    They are SentencePiece's own wherever those do.
+    """
+    exact = ExactText(tokenizer)
+    documents = encode_documents(tokenizer, texts)
+    for index, text in enumerate(texts):
+        original = text.encode()
+        if exact.decode(documents[index]) != original:
+            documents[index] = np.insert(exact.encode_document(original), 0, BOS)
+    return documents
 
 
 def _piece_bytes(piece: str, value: int, boundary: bool) -> bytes:

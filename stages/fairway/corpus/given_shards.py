@@ -1,8 +1,9 @@
 """Corpus kind `shards`: token shards that exist already, and the tokenizer that made them.
 
 Keys, in `config.yaml` under `corpus`: `train_shards` and `val_shards`, lists of files or glob
-patterns; `tokenizer`, its model file; `val_documents`, optionally, a .jsonl (.xz, .zst) with the
-original text of the validation documents, whose bytes are then what scores are divided by.
+patterns; `tokenizer`, its model file; `val_documents`, optionally, a .jsonl (.xz, .zst) or a
+pattern of several with the original text of the validation documents, which is then compared with
+what the tokens give back.
 Training shards are used where they lie; validation shards are joined into one.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
+from fairway.corpus.belonging import check_belongs
 from fairway.corpus.documents import (
     check_count,
     expand_paths,
@@ -20,8 +22,9 @@ from fairway.corpus.documents import (
     read_documents,
     required,
 )
+from fairway.corpus.exact_text import ExactText
 from fairway.corpus.shards import BOS, read_shard
-from fairway.corpus.tokenizer import check_belongs, document_starts, encode_documents
+from fairway.corpus.tokenizer import document_starts, encode_documents
 from fairway.stage import Progress, StageError
 
 
@@ -29,13 +32,13 @@ from fairway.stage import Progress, StageError
 class GivenShards:
     """Checked shards: training files with their tokens, the validation tokens, and sizes.
 
-    original: UTF-8 length of each validation document's text (documents,), None if not given.
+    originals: the validation documents in UTF-8, None if they are not known.
     """
 
     train: list[tuple[Path, int]]
     train_documents: int
     val: np.ndarray
-    original: np.ndarray | None
+    originals: list[bytes] | None
 
 
 def read_given_shards(settings: dict[str, Any], tokenizer: SentencePieceProcessor) -> GivenShards:
@@ -62,7 +65,7 @@ def read_given_shards(settings: dict[str, Any], tokenizer: SentencePieceProcesso
         progress.update(1)
     progress.close()
     check_count(train_documents + len(starts), settings["minimum_documents"])
-    return GivenShards(train, train_documents, val, _original(settings, tokenizer, val, starts))
+    return GivenShards(train, train_documents, val, _originals(settings, tokenizer, val, starts))
 
 
 def _checked_shard(
@@ -73,22 +76,26 @@ def _checked_shard(
     return tokens, int(np.count_nonzero(tokens == BOS))
 
 
-def _original(
+def _originals(
     settings: dict[str, Any],
     tokenizer: SentencePieceProcessor,
     val: np.ndarray,
     starts: np.ndarray,
-) -> np.ndarray | None:
-    if not settings.get("val_documents"):
+) -> list[bytes] | None:
+    """The given documents, each of which gives its tokens or is given back by them."""
+    named = settings.get("val_documents")
+    if not named:
         return None
-    (file,) = expand_paths("corpus.val_documents", [settings["val_documents"]])
-    texts = list(read_documents(file))
+    files = expand_paths("corpus.val_documents", [named])
+    texts = [text for file in files for text in read_documents(file)]
     if len(texts) != len(starts):
-        raise StageError(f"{file}: {len(texts)} documents; corpus.val_shards have {len(starts)}")
+        raise StageError(f"{named}: {len(texts)} documents; corpus.val_shards have {len(starts)}")
+    exact = ExactText(tokenizer)
     ends = np.append(starts[1:], len(val))
-    for index, tokens in enumerate(encode_documents(tokenizer, texts)):
-        if not np.array_equal(tokens, val[starts[index] : ends[index]]):
+    for index, plain in enumerate(encode_documents(tokenizer, texts)):
+        tokens = val[starts[index] : ends[index]]
+        if not np.array_equal(plain, tokens) and exact.decode(tokens) != texts[index].encode():
             raise StageError(
-                f"{file}: document {index} does not encode to its tokens in corpus.val_shards"
+                f"{named}: document {index} does not encode to its tokens in corpus.val_shards"
             )
-    return np.array([len(text.encode()) for text in texts])
+    return [text.encode() for text in texts]

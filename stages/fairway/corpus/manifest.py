@@ -49,22 +49,28 @@ class TrainText:
 class ValText:
     """The validation side: one shard of targets+1 tokens.
 
-    bytes: what bits per byte are divided by, the sum of val_bytes.npy. decoded_bytes: UTF-8
-    length of what the tokens decode to; original_bytes: of the text they were made from, None
-    if it is not known. bytes_used: "original" where known, else "decoded". sha256, bytes_sha256:
-    of the shard and of val_bytes.npy.
+    bytes: of the text that the tokens give back, which bits per byte are divided by; the sum of
+    val_bytes.npy. original_bytes: of the text they were made from, None if that is not known.
+    text: "original" if both are the same byte for byte, else "decoded". sha256, bytes_sha256,
+    text_sha256: of the shard, of val_bytes.npy, and of val_text.bin, which is the text given back,
+    a NUL byte between documents.
     """
 
     documents: Positive
     tokens: Positive
     targets: Positive
     bytes: Positive
-    decoded_bytes: Natural
     original_bytes: Natural | None
-    bytes_used: Literal["original", "decoded"]
+    text: Literal["original", "decoded"]
     file: str
     sha256: str
     bytes_sha256: str
+    text_sha256: str
+
+    @property
+    def text_is_lost(self) -> bool:
+        """Whether the original is known and the tokens give back another text."""
+        return self.text != "original" and self.original_bytes is not None
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,14 @@ class Manifest:
             raise StageError(f"{path}: {len(tokens)} tokens; the manifest has {self.val.tokens}")
         _check_sha256(path, self.val.sha256)
         return tokens
+
+    def read_val_text(self, path: Path) -> bytes:
+        """Read the text that the validation shard gives back.
+
+        Raises StageError if it is not the one that the manifest names.
+        """
+        _check_sha256(path, self.val.text_sha256)
+        return Path(path).read_bytes()
 
     def read_val_bytes(self, path: Path) -> np.ndarray:
         """Read the bytes per target: uint16 (targets,), target j at index j-1.

@@ -31,6 +31,7 @@ SUMMARY_COLUMNS = [
     *("row", "model", "cache", "gate", "seeds", "bpb_mean", "bpb_std", "delta_bpb", "z_mean"),
     *("bpb_normalized_mean", "bpb_normalized_std", "is_code_length", "artifact_bytes_max"),
     *("train_seconds_max", "eval_seconds_max", "over_budget"),
+    *("bytes", "original_bytes", "text"),
 ]
 TRAIN_STEPS = ["training", "calibration", "quantising", "packing"]
 EVAL_STEPS = ["loading", "scoring", "counting", "mixing"]
@@ -115,6 +116,8 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
         "bpb": sums.bits_per_byte,
         "nats": sums.nats,
         "bytes": sums.bytes,
+        "original_bytes": audit.checks.same_text.original_bytes,
+        "text": audit.checks.same_text.text,
         "targets": sums.targets,
         "z_mean": audit.checks.normalised.mean_z,
         "bpb_normalized": audit.seeds[str(seed)].bpb_normalized,
@@ -184,6 +187,8 @@ def summary_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
             table["train_seconds_max"], table["eval_seconds_max"], strict=True
         )
     ]
+    table[["bytes", "text"]] = grouped[["bytes", "text"]].first()
+    table["original_bytes"] = grouped["original_bytes"].first().astype("Int64")
     return table.reset_index()[SUMMARY_COLUMNS]
 
 
@@ -202,7 +207,28 @@ def budget_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
 def ablation_table(summary: pd.DataFrame) -> pd.DataFrame:
     """The ladder: the columns that tell what each row adds and whether it can be decoded."""
     columns = ["row", "bpb_mean", "bpb_std", "delta_bpb", "z_mean", "bpb_normalized_mean"]
-    return summary[[*columns, "is_code_length"]]
+    return summary[[*columns, "is_code_length", "text"]]
+
+
+def code_length(row: Any) -> str:
+    """What a line of the table says: of which text its score is a code length."""
+    if not row.is_code_length:
+        return "no"
+    return "yes" if row.text == "original" else "of the decoded text"
+
+
+def bytes_line(summary: pd.DataFrame) -> str:
+    """What the nats were divided by, of a summary's only corpus."""
+    size, original, text = summary.loc[0, ["bytes", "original_bytes", "text"]]
+    divided = f"Divided by {size:,} bytes"
+    if text == "original":
+        return f"{divided}, the original text, which the tokens give back byte for byte."
+    if pd.isna(original):
+        return f"{divided}, the text that the tokens decode to; the original is not known."
+    return (
+        f"{divided}, the text that the tokens decode to. That is not the original of "
+        f"{original:,} bytes, so no score is a code length of the original."
+    )
 
 
 def ablation_markdown(summary: pd.DataFrame, seeds: list[int]) -> str:
@@ -216,7 +242,7 @@ def ablation_markdown(summary: pd.DataFrame, seeds: list[int]) -> str:
         delta = "" if math.isnan(row.delta_bpb) else f"{row.delta_bpb:+.4f}"
         lines.append(
             f"| {row.row} | {row.bpb_mean:.4f} | {std} | {delta} | {row.z_mean:,.4g} | "
-            f"{row.bpb_normalized_mean:.4f} | {'yes' if row.is_code_length else 'no'} |"
+            f"{row.bpb_normalized_mean:.4f} | {code_length(row)} |"
         )
     sizes = f"largest artifact {summary['artifact_bytes_max'].max():,} bytes"
     late = [f"{row.row} ({row.over_budget})" for row in summary.itertuples() if row.over_budget]
@@ -225,6 +251,8 @@ def ablation_markdown(summary: pd.DataFrame, seeds: list[int]) -> str:
         f"Mean and sample standard deviation over seeds {', '.join(map(str, seeds))}; {sizes}. "
         "Z is the total mass that the row's rule gives to the whole vocabulary: where it is not "
         "1, BPB is not a code length, and the normalised BPB charges log2 Z for it.",
+        "",
+        bytes_line(summary),
     ]
     if late:
         lines.append(f"\nOver the contest's time limits: {', '.join(late)}.")

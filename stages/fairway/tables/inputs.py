@@ -5,9 +5,9 @@ Each class is the part of a file that is read; other keys are passed over.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from fairway.files.records import Amount, Positive, View, Within, build, check
+from fairway.files.records import Amount, Natural, Positive, View, Within, build, check
 from fairway.stage import StageError, check_seal, parse_json, read_json, require_file
 
 Kind = TypeVar("Kind")
@@ -64,8 +64,17 @@ class Normalised(View):
 
 
 @dataclass(frozen=True)
+class SameText(View):
+    """Which text the tokens give back, and the bytes of the original if that is known."""
+
+    text: Literal["original", "decoded"]
+    original_bytes: Natural | None
+
+
+@dataclass(frozen=True)
 class Checks(View):
     normalised: Normalised
+    same_text: SameText
 
 
 @dataclass(frozen=True)

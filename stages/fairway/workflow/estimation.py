@@ -114,7 +114,8 @@ def _corpus_jobs(settings: Mapping[str, Any], corpus: CorpusSizes) -> Iterator[J
     if given and settings["download"]:
         yield Job("fetch_corpus", 2 * tokens, disk=2 * tokens)
     yield Job("train_tokenizer")
-    disk = 2 * corpus.val_tokens + 2 * corpus.targets  # val.bin and val_bytes.npy
+    # val.bin, val_bytes.npy and val_text.bin, 2 to 3 bytes a token
+    disk = 2 * corpus.val_tokens + 5 * corpus.targets
     disk += 0 if given else 2 * corpus.train_tokens
     yield Job("encode_corpus", tokens, disk=disk)
 

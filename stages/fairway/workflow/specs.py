@@ -21,8 +21,8 @@ from fairway.workflow.layers import read_layer
 
 Config = dict[str, Any]
 SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that all do
-    "docstrings": {"packages", "val_fraction"},
-    "text": {"paths", "document_separator", "val_fraction"},
+    "docstrings": {"packages", "val_fraction", "encoding"},
+    "text": {"paths", "document_separator", "val_fraction", "encoding"},
     "shards": {"train_shards", "val_shards", "val_documents", "download"},
 }
 MODEL_STAGES = ("train_model", "quantize_model", "pack_artifact", "score_targets", "audit_model")
@@ -83,11 +83,13 @@ class SpecWriter:
         return hashlib.sha256(self.text(stage, key).encode()).hexdigest()
 
     def windows_path(self) -> str:
-        """Path of a file with windows and ranks, which encode_corpus tries on the text it makes.
+        """Path of what encode_corpus tries on the text it makes: windows, ranks, and the claims.
 
         They are no part of its spec: its outputs do not depend on them, and all models on its.
         """
-        return _written(self.folder / "windows.json", _as_text({"settings": self.windows}))
+        claims = [name for name, row in self.rows.items() if row.get("claim")]
+        settings = self.windows | {"claims": claims}
+        return _written(self.folder / "windows.json", _as_text({"settings": settings}))
 
     def check_text(self, manifest: Path) -> None:
         """Raise StageError unless windows and ranks fit the text that a manifest describes.

@@ -64,7 +64,7 @@ class Files:
         write_shard(self / "val.bin", random_tokens(targets + 1, seed=2))
         train = shard_files(self.folder, [(self / "train.bin", 2000)])
         (val,) = shard_files(self.folder, [(self / "val.bin", targets + 1)])
-        sizes = (targets + 1, targets, targets, targets, None, "decoded", val.file, val.sha256, "")
+        sizes = (targets + 1, targets, targets, None, "decoded", val.file, val.sha256, "", "")
         Manifest(
             "0" * 64,
             "text",

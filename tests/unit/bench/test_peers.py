@@ -50,9 +50,8 @@ def results(tmp_path) -> Path:
         TokenizerFile("tokenizer.model", sha256_of(folder / "tokenizer.model")),
         TrainText(8, counts["train"], train_shards),
         ValText(
-            *(3, counts["val"], counts["val"] - 1, size, size, size, "original", "val.bin"),
-            sha256_of(folder / "val.bin"),
-            "",
+            *(3, counts["val"], counts["val"] - 1, size, size, "original", "val.bin"),
+            *(sha256_of(folder / "val.bin"), "", ""),
         ),
         folder,
     ).save(folder / "manifest.json")
@@ -91,6 +90,7 @@ def test_table(results):
     after = (train + 1 + size + 2) // 10 - train // 10
     assert rows["xz -9e"][0] == f"{alone:,}" and rows["xz -9e"][2] == f"{after:,}"
     assert rows["xz -9e"][1] == f"{8 * alone / size:.4f}"
+    assert f"training text of {train - 7:,}, separators not counted" in done.stdout
     assert "hashed" not in done.stdout
 
 

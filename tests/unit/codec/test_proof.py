@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fairway.codec.proof import check_decoded, claimed_bits, proven_targets, reference_text
+from fairway.codec.proof import check_decoded, claimed_bits, proven_targets, proven_text
 from fairway.corpus.byte_accounting import ByteTable
-from fairway.corpus.exact_text import ExactText
+from fairway.corpus.exact_text import ExactText, encode_exactly
+from fairway.corpus.shards import BOS
 from fairway.corpus.tokenizer import encode_documents
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import RankShard, row_mixer
@@ -38,12 +39,15 @@ def test_proven_part_ends_with_a_whole_character():
     assert proven_targets(tokens, sizes, TABLE, 5) == before + 4
 
 
-def test_reference_is_the_text_and_what_the_codec_decodes():
-    texts = sample_texts(4)
-    tokens = tokens_of(*texts)
-    expected = "\0".join(texts).encode()
-    assert reference_text(tokenizer_of("lossless"), tokens) == expected
-    assert ExactText(tokenizer_of("lossless")).decode(tokens) == expected
+def test_proven_text_is_the_original_and_what_the_codec_decodes():
+    texts = [*sample_texts(2), "a\0b ▁▅ é", "last"]
+    original = "\0".join(texts).encode()
+    tokens = np.concatenate(encode_exactly(tokenizer_of("lossless"), texts))
+    sizes, exact = TABLE.target_bytes(tokens), ExactText(tokenizer_of("lossless"))
+    for targets in (1, 50, *np.flatnonzero(tokens == BOS)[1:], len(sizes)):
+        proven = proven_text(original, tokens[: targets + 1], sizes[:targets])
+        assert proven == exact.decode(tokens[: targets + 1])
+        assert original.startswith(proven)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from fairway.corpus.byte_accounting import ByteTable
 from fairway.corpus.documents import split
-from fairway.corpus.manifest import Manifest
+from fairway.corpus.manifest import Manifest, ValText
 from fairway.corpus.shards import read_shard, write_shard
 from fairway.corpus.tokenizer import encode_documents
 from fairway.json_text import sealed
@@ -27,11 +27,17 @@ from support.corpus_samples import (
     run_stage,
     sample_model,
     sample_texts,
+    tokenizer_of,
     write_jsonl,
 )
 
 TEXTS = sample_texts(200)
-SETTINGS = {"val_fraction": 0.2, "minimum_documents": 100, "vocabulary": VOCABULARY}
+SETTINGS = {
+    "val_fraction": 0.2,
+    "minimum_documents": 100,
+    "vocabulary": VOCABULARY,
+    "encoding": "exact",
+}
 TEXT = {**SETTINGS, "kind": "text", "paths": ["texts.jsonl"], "tokenizer": None}
 ENCODE_TEXT = (*ENCODE_FLAGS, "--train=out/train.bin")
 
@@ -58,7 +64,8 @@ def documents_of(path: Path) -> list[list[int]]:
 
 
 def test_outputs_are_complete(finished: Path) -> None:
-    names = ["manifest.json", "tokenizer.model", "train.bin", "val.bin", "val_bytes.npy"]
+    names = ["manifest.json", "tokenizer.model", "train.bin"]
+    names += ["val.bin", "val_bytes.npy", "val_text.bin"]
     assert sorted(path.name for path in finished.iterdir()) == names
 
 
@@ -82,8 +89,9 @@ def test_manifest_describes_the_files(finished: Path) -> None:
     tokens = manifest.read_val(finished / "val.bin")
     assert manifest.val.targets == manifest.val.tokens - 1 == len(tokens) - 1
     size = sum(len(text.encode()) for text in val)
-    assert manifest.val.bytes == manifest.val.decoded_bytes == manifest.val.original_bytes == size
-    assert manifest.val.bytes_used == "original"
+    assert manifest.val.bytes == manifest.val.original_bytes == size
+    assert manifest.val.text == "original"
+    assert manifest.read_val_text(finished / "val_text.bin") == "\0".join(val).encode()
     values = manifest.read_val_bytes(finished / "val_bytes.npy")
     assert int(values.sum()) == size
     assert_hashes(manifest)
@@ -127,7 +135,7 @@ def test_text_that_the_windows_do_not_fit_is_refused(
     tmp_path: Path, finished: Path, length: int, ranks: int, message: str | None
 ) -> None:
     write_jsonl(tmp_path / "texts.jsonl", TEXTS)
-    settings = {"windows": {"length": length, "stride": 64}, "ranks": ranks}
+    settings = {"windows": {"length": length, "stride": 64}, "ranks": ranks, "claims": ["a"]}
     (tmp_path / "windows.json").write_text(json.dumps({"settings": settings}))
     done = make_corpus(tmp_path, TEXT, *ENCODE_TEXT, "--windows=windows.json")
     if message:
@@ -153,7 +161,7 @@ def test_docstrings_corpus(tmp_path: Path) -> None:
     done = make_corpus(tmp_path, settings, *ENCODE_TEXT)
     assert done.returncode == 0, done.stderr
     manifest = Manifest.load(tmp_path / "out/manifest.json")
-    assert manifest.val.decoded_bytes == manifest.val.original_bytes
+    assert manifest.val.text == "original"
     assert_hashes(manifest)
 
 
@@ -168,6 +176,8 @@ def write_shards(folder: Path, seed: int = 1, count: int = 150) -> dict[str, Any
     for index, part in enumerate(np.split(val, [len(val) // 2])):
         write_shard(folder / f"given/val_{index}.bin", part)
     write_jsonl(folder / "given/val.jsonl", TEXTS[:50])
+    write_jsonl(folder / "given/part_0.jsonl", TEXTS[:20])
+    write_jsonl(folder / "given/part_1.jsonl", TEXTS[20:50])
     return {
         **SETTINGS,
         "kind": "shards",
@@ -177,7 +187,7 @@ def write_shards(folder: Path, seed: int = 1, count: int = 150) -> dict[str, Any
     }
 
 
-@pytest.mark.parametrize("texts", [None, "given/val.jsonl"])
+@pytest.mark.parametrize("texts", [None, "given/val.jsonl", "given/part_*.jsonl"])
 def test_given_shards(tmp_path: Path, texts: str | None) -> None:
     settings = {**write_shards(tmp_path), "val_documents": texts}
     done = make_corpus(tmp_path, settings, *ENCODE_FLAGS)
@@ -186,11 +196,69 @@ def test_given_shards(tmp_path: Path, texts: str | None) -> None:
     size = sum(len(text.encode()) for text in TEXTS[:50])
     assert manifest.train_shards() == [tmp_path / f"given/train_{i}.bin" for i in range(2)]
     assert (manifest.train.documents, manifest.val.documents) == (100, 50)
-    assert manifest.val.bytes == manifest.val.decoded_bytes == size
+    assert manifest.val.bytes == size
+    assert (tmp_path / "out/val_text.bin").read_bytes() == "\0".join(TEXTS[:50]).encode()
     assert manifest.val.original_bytes == (size if texts else None)
-    assert manifest.val.bytes_used == ("original" if texts else "decoded")
+    assert manifest.val.text == ("original" if texts else "decoded")
     assert not (tmp_path / "out/train.bin").exists()
     assert_hashes(manifest)
+
+
+def test_shard_named_twice_is_read_once(tmp_path: Path) -> None:
+    settings = write_shards(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "given")
+    settings["val_shards"] += ["link/val_1.bin", "given/../given/val_*.bin"]
+    settings["train_shards"] += [str(tmp_path / "given/train_1.bin")]
+    done = make_corpus(tmp_path, settings, *ENCODE_FLAGS)
+    assert done.returncode == 0, done.stderr
+    manifest = Manifest.load(tmp_path / "out/manifest.json")
+    assert manifest.val.bytes == sum(len(text.encode()) for text in TEXTS[:50])
+    assert (manifest.train.documents, len(manifest.train.shards)) == (100, 2)
+
+
+# What tokenizers change: U+2581 is their space, capitals are folded, spaces are dropped.
+CHANGED = [f"▁{text}  X▁▅ {text[::-1]}" for text in TEXTS]
+
+
+@pytest.mark.parametrize("kind", ["lossless", "folding"])
+@pytest.mark.parametrize("encoding", ["exact", "plain"])
+def test_what_a_tokenizer_changes(tmp_path: Path, kind: str, encoding: str) -> None:
+    write_jsonl(tmp_path / "texts.jsonl", CHANGED)
+    (tmp_path / "given.model").write_bytes(tokenizer_of(kind).serialized_model_proto())
+    settings = {**TEXT, "tokenizer": "given.model", "encoding": encoding}
+    done = make_corpus(tmp_path, settings, *ENCODE_TEXT)
+    assert done.returncode == 0, done.stderr
+    val = Manifest.load(tmp_path / "out/manifest.json").val
+    original = "\0".join(split(CHANGED, 0.2)[1]).encode()
+    decoded = (tmp_path / "out/val_text.bin").read_bytes()
+    assert val.original_bytes == len(original) - original.count(b"\0")
+    assert val.bytes == len(decoded) - decoded.count(b"\0")
+    assert (decoded == original) == (encoding == "exact") == (val.text == "original")
+    assert ("do not give back the original" in done.stderr) == (encoding == "plain")
+    again = as_shards(tmp_path, settings)
+    assert (again.bytes, again.original_bytes, again.text_sha256) == (
+        val.bytes,
+        val.original_bytes,
+        val.text_sha256,
+    )
+    claim = {"windows": {"length": 64, "stride": 64}, "ranks": 1, "claims": ["neural"]}
+    (tmp_path / "windows.json").write_text(json.dumps({"settings": claim}))
+    done = make_corpus(tmp_path, settings, *ENCODE_TEXT, "--windows=windows.json")
+    if encoding == "plain":
+        assert_refused(done, f"{val.bytes:,} bytes that are not the {val.original_bytes:,} of")
+    else:
+        assert done.returncode == 0, done.stderr
+
+
+def as_shards(folder: Path, settings: dict[str, Any]) -> ValText:
+    """The validation side of the corpus in `folder`, given as shards with its documents."""
+    (folder / "again").mkdir()
+    write_jsonl(folder / "again/val.jsonl", split(CHANGED, 0.2)[1])
+    given = {"train_shards": ["../out/train.bin"], "val_shards": ["../out/val.bin"]}
+    given |= {"tokenizer": "../given.model", "val_documents": "val.jsonl", "kind": "shards"}
+    done = make_corpus(folder / "again", settings | given, *ENCODE_FLAGS)
+    assert done.returncode == 0, done.stderr
+    return Manifest.load(folder / "again/out/manifest.json").val
 
 
 def cut(folder: Path, settings: dict[str, Any]) -> None:
@@ -232,6 +300,10 @@ def both_sides(folder: Path, settings: dict[str, Any]) -> None:
     settings["train_shards"].append("given/../given/val_0.bin")
 
 
+def hard_link(folder: Path, settings: dict[str, Any]) -> None:
+    (folder / "given/train_linked.bin").hardlink_to(folder / "given/val_1.bin")
+
+
 def no_tokenizer(folder: Path, settings: dict[str, Any]) -> None:
     settings["tokenizer"] = None
 
@@ -262,6 +334,7 @@ def other_text(folder: Path, settings: dict[str, Any]) -> None:
         (no_first_bos, "given/val_1.bin: begins with token"),
         (missing_shard, "corpus.val_shards: given/val_2.bin: no such file"),
         (both_sides, "given/val_0.bin: in corpus.train_shards and corpus.val_shards both"),
+        (hard_link, "given/val_1.bin: in corpus.train_shards and corpus.val_shards both"),
         (no_tokenizer, "corpus.tokenizer: missing; corpus.kind shards needs it"),
         (too_few, "corpus: 150 documents; expected at least 151 (corpus.minimum_documents"),
         (missing_text, "given/val.jsonl: 49 documents; corpus.val_shards have 50"),
@@ -359,6 +432,13 @@ def test_other_validation_shard_is_seen(corpus: Path) -> None:
     (corpus / "val.bin").unlink()
     with pytest.raises(StageError, match=r"val\.bin: no such file"):
         _ = manifest.val_path
+
+
+def test_other_validation_text_is_seen(corpus: Path) -> None:
+    path = corpus / "val_text.bin"
+    path.write_bytes(path.read_bytes()[::-1])
+    with pytest.raises(StageError, match=r"val_text\.bin: SHA-256 "):
+        Manifest.load(corpus / "manifest.json").read_val_text(path)
 
 
 def test_other_bytes_per_target_are_seen(corpus: Path) -> None:

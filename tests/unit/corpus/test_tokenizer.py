@@ -11,7 +11,6 @@ from sentencepiece import SentencePieceTrainer
 
 from fairway.corpus import tokenizer as module
 from fairway.corpus.tokenizer import (
-    check_belongs,
     decode_documents,
     document_starts,
     encode_documents,
@@ -20,6 +19,7 @@ from fairway.corpus.tokenizer import (
 )
 from fairway.stage import StageError
 from support.corpus_samples import VOCABULARY, as_tokenizer, sample_model, sample_texts
+from support.shared_data import require_shared
 
 AWKWARD = [
     " leading and trailing  ",
@@ -153,36 +153,32 @@ def test_byte_fallback_is_required(tmp_path: Path) -> None:
         load_tokenizer(tmp_path / "nothing", 150)
 
 
+def test_piece_for_the_space_is_required(tmp_path: Path) -> None:
+    path = tmp_path / "t.model"
+    space = b"\n\x03" + "▁".encode() + b"\x15"  # the field of a piece that is this sign alone
+    assert sample_model().count(space) == 1
+    path.write_bytes(sample_model().replace(space, space.replace("▁".encode(), "㑤".encode())))
+    with pytest.raises(StageError, match=r"t\.model: no piece '▁'; expected one: where no longer"):
+        load_tokenizer(path, VOCABULARY)
+
+
+def test_given_tokenizer_without_a_piece_for_the_space() -> None:
+    with pytest.raises(StageError, match=r"nospace2\.model: no piece '▁'"):
+        load_tokenizer(require_shared("inputs/nospace2.model"), 512)
+
+
+@pytest.mark.parametrize("sign", ["▁", "\u2585"])
+def test_no_text_is_left_out_of_training(sign: str) -> None:
+    plain, marked = sample_texts(60), [f"{sign}{text}{sign}{sign}" for text in sample_texts(60)]
+    assert train_tokenizer(marked, 400) == train_tokenizer(plain, 400)
+    half = [*plain[:30], *(f"{text[:50]}{sign}{text[50:]}" for text in plain[30:])]
+    pieces = as_tokenizer(train_tokenizer(half, 400))
+    size = sum(len(pieces.encode(text)) for text in plain)
+    best = sum(len(ids) for ids in as_tokenizer(train_tokenizer(plain, 400)).encode(plain))
+    assert size < 1.01 * best
+
+
 def test_starts_of_documents() -> None:
     assert document_starts(np.array([1, 5, 1, 1, 6]), "x").tolist() == [0, 2, 3]
     with pytest.raises(StageError, match="x: begins with token 5; expected BOS"):
         document_starts(np.array([5, 1]), "x")
-
-
-def shard_of(seed: int, count: int) -> np.ndarray:
-    texts = sample_texts(count)
-    return np.concatenate(encode_documents(as_tokenizer(sample_model(seed)), texts))
-
-
-@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 500])
-def test_own_tokenizer_belongs(count: int) -> None:
-    check_belongs(as_tokenizer(sample_model()), shard_of(1, count), "shard")
-
-
-@pytest.mark.parametrize("cut", [1, 2, 7])
-def test_cut_shard_belongs(cut: int) -> None:
-    tokenizer = as_tokenizer(sample_model())
-    texts = [f"{text} 漢" for text in sample_texts(5)]  # three byte pieces, cut in between
-    tokens = np.concatenate(encode_documents(tokenizer, texts))
-    check_belongs(tokenizer, tokens[cut:-cut], "shard")
-
-
-@pytest.mark.parametrize("count", [1, 2, 500])
-def test_other_tokenizer_of_the_same_size_is_refused(count: int) -> None:
-    with pytest.raises(StageError, match=r"shard: 0 of \d+ documents, decoded, .* not belong"):
-        check_belongs(as_tokenizer(sample_model(2)), shard_of(1, count), "shard")
-
-
-def test_text_without_documents_is_refused() -> None:
-    with pytest.raises(StageError, match="shard: no document"):
-        check_belongs(as_tokenizer(sample_model()), np.array([300, 301]), "shard")

@@ -27,7 +27,7 @@ WINDOWS = {"length": 256, "stride": 64}
 def corpus(tmp_path):
     write_shard(tmp_path / "val.bin", TOKENS)
     sha256 = sha256_of(tmp_path / "val.bin")
-    val = ValText(1, len(TOKENS), len(TOKENS) - 1, 1, 1, None, "decoded", "val.bin", sha256, "")
+    val = ValText(1, len(TOKENS), len(TOKENS) - 1, 1, None, "decoded", "val.bin", sha256, "", "")
     tokenizer, train = TokenizerFile("tokenizer.model", ""), TrainText(0, 0, ())
     Manifest("", "text", 64, tokenizer, train, val, tmp_path).save(tmp_path / "manifest.json")
     return tmp_path

@@ -54,8 +54,8 @@ class Workplace:
         write_shard(folder / "val.bin", tokens)
         total = int(size.sum())
         val = ValText(
-            1, TARGETS + 1, TARGETS, total, total, total, "original", "val.bin",
-            sha256_of(folder / "val.bin"), sha256_of(folder / "val_bytes.npy"),
+            1, TARGETS + 1, TARGETS, total, total, "original", "val.bin",
+            sha256_of(folder / "val.bin"), sha256_of(folder / "val_bytes.npy"), "",
         )  # fmt: skip
         Manifest(
             "0" * 64, "text", VOCABULARY, TokenizerFile("tokenizer.model", "1" * 64),
@@ -180,6 +180,26 @@ def test_a_hashed_row_is_reported_but_must_not_claim(workplace):
     assert not found["checks"]["null_stream"]["ok"]
     with pytest.raises(StageError, match="row hashed: claims code_length but fails `normalised`"):
         workplace.audit("hashed", claim="code_length")
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({"text": "decoded", "original_bytes": 2 * TARGETS}, False),
+        ({"text": "decoded", "original_bytes": None}, True),
+    ],
+)
+def test_no_row_is_a_code_length_of_a_text_that_is_lost(workplace, changes, holds):
+    manifest = Manifest.load(workplace.folder / "manifest.json")
+    replace(manifest, val=replace(manifest.val, **changes)).save(
+        workplace.folder / "manifest.json"
+    )
+    found = workplace.audit("neural", claim=None if not holds else "code_length")
+    assert found["is_code_length"] is holds
+    assert found["checks"]["same_text"] == {"ok": holds, "bytes": 2 * TARGETS} | changes
+    if not holds:
+        with pytest.raises(StageError, match="neural: claims code_length but fails `same_text`"):
+            workplace.audit("neural", claim="code_length")
 
 
 def test_shards_that_do_not_fit_are_refused(workplace):

@@ -59,12 +59,13 @@ def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]])
         Sums(*made_from, 0.5, sums).save(results / "rows" / name / f"seed{seed}.json")
     stats = {"spec": SPECS["count_ngrams"], "seconds": 7.0}
     write(results / "counts" / "c7" / "stats.json", stats)
+    text = {"ok": True, "text": "original", "bytes": 2000, "original_bytes": 2000}
     audit = {
         "spec": SPECS["audit_row"],
         "model_spec": SPECS["audit_model"],
         "cache_spec": specs["audit_cache"],
         "is_code_length": cache == "none",
-        "checks": {"normalised": {"mean_z": 1.0 if cache == "none" else 400.0}},
+        "checks": {"normalised": {"mean_z": 1.0 if cache == "none" else 400.0}, "same_text": text},
         "seeds": {str(seed): {"bpb_normalized": 3.0 + seed} for seed in nats},
     }
     write(results / "rows" / name / "audit.json", audit)
@@ -95,6 +96,33 @@ def test_summary(tmp_path, settings):
     assert summary["artifact_bytes_max"].tolist() == [902, 902]
     assert summary["train_seconds_max"].tolist() == [111.0, 111.0]
     assert summary["eval_seconds_max"].tolist() == [12.5, 19.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "original", "holds", "verdict", "line"),
+    [
+        ("original", 2000, True, "yes", "Divided by 2,000 bytes, the original text, which the to"),
+        ("decoded", None, True, "of the decoded text", "decode to; the original is not known."),
+        ("decoded", 2000, False, "no", "That is not the original of 2,000 bytes, so no score"),
+        ("decoded", 2500, False, "no", "That is not the original of 2,500 bytes, so no score"),
+    ],
+)
+def test_table_says_what_it_is_a_code_length_of(
+    tmp_path, settings, text, original, holds, verdict, line
+):
+    for row in ("z_neural", "a_cached"):
+        path = tmp_path / "rows" / row / "audit.json"
+        checks = read_json(path)["checks"]
+        checks["same_text"] |= {"text": text, "original_bytes": original}
+        change(path, {"checks": checks, "is_code_length": holds and row == "z_neural"})
+    summary = summary_table(seeds_table(tmp_path, settings), LIMITS)
+    assert summary["text"].tolist() == [text] * 2
+    assert summary["bytes"].tolist() == [2000, 2000]
+    assert summary.to_csv().splitlines()[1].endswith(f",2000,{original or ''},{text}")
+    ladder = ablation_markdown(summary, [1, 2])
+    first, second = ladder.splitlines()[2:4]
+    assert first.endswith(f" | {verdict} |") and second.endswith(" | no |")
+    assert line in ladder.splitlines()[-1]
 
 
 def test_delta_is_not_taken_across_models(tmp_path, settings):

@@ -25,7 +25,8 @@ def test_windows_are_in_no_spec_that_models_depend_on(specs: SpecWriter) -> None
     specs.windows["windows"] = {"length": 128, "stride": 1}
     assert [specs.text(*stage) for stage in stages] == before
     settings = json.loads(Path(specs.windows_path()).read_text())["settings"]
-    assert settings == {"windows": {"length": 128, "stride": 1}, "ranks": 8}
+    claims = ["neural", "exact15_adaptive", "exact15_bayes"]
+    assert settings == {"windows": {"length": 128, "stride": 1}, "ranks": 8, "claims": claims}
 
 
 @pytest.mark.parametrize(

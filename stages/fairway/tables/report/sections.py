@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fairway.tables.aggregation import bytes_line, code_length
 from fairway.tables.report import model_figures, row_figures
 from fairway.tables.report.data import Run
 from fairway.tables.report.style import styled
@@ -53,14 +54,14 @@ def _ladder(run: Run) -> Section:
                 _plain(row.delta_bpb, "{:+.4f}"),
                 f"{row.z_mean:,.4g}",
                 f"{row.bpb_normalized_mean:.4f}",
-                "yes" if row.is_code_length else "no",
+                code_length(row),
             ]
         )
     words = (
         "Every row goes on from the row above it. Green rows are code lengths: a decoder gets the "
         "text back from so many bits. Yellow rows are not, since their rule gives out more than "
         "1 in all; the red diamond is what such a score is worth once log2 Z is charged for it. "
-        "Dots are seeds, dark lines the 95 % interval of their mean."
+        f"Dots are seeds, dark lines the 95 % interval of their mean. {bytes_line(run.summary)}"
     )
     picture = "Waterfall of bits per byte, row by row"
     return Section("The ladder", words, {"ladder": (picture, figure)}, table)
