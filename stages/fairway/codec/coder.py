@@ -4,6 +4,7 @@ constriction's range coder (Bamler, arXiv:2201.01741). Encoder and decoder ask a
 order, so any predictor will do that gives the decoder the encoder's floats, bit for bit.
 """
 
+from array import array
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,6 +12,10 @@ import constriction
 import numpy as np
 
 Progress = Callable[[int], None]
+
+
+class CodeError(Exception):
+    """Words that are not the code of a text by the predictor."""
 
 
 class Predictor(Protocol):
@@ -43,18 +48,32 @@ def encode_tokens(
 def decode_tokens(
     predictor: Predictor, code: bytes, first: int, targets: int, progress: Progress = no_progress
 ) -> np.ndarray:
-    """`first` and the `targets` tokens that `code` stands for, uint16.
+    """`first` and the `targets` tokens that `code`, whole words, stands for, uint16.
 
-    Raises AssertionError, as constriction does, for code that no text can have.
+    The tokens are encoded again on the way: what they give must be the code, so no other code
+    stands for the same text, and work and memory end with the code, whatever `targets` says.
+    Raises CodeError for code that no text can have.
     """
-    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(code, "<u4").astype(np.uint32))
-    tokens = np.full(targets + 1, first, np.uint16)
+    words = np.frombuffer(code, "<u4").astype(np.uint32)
+    decoder = constriction.stream.queue.RangeDecoder(words)
+    encoder = constriction.stream.queue.RangeEncoder()
+    tokens = array("H", [first])
     predictor.push(first)
-    for target in range(1, targets + 1):
-        tokens[target] = decoder.decode(_integers(predictor.distribution()))
-        predictor.push(int(tokens[target]))
+    for _ in range(targets):
+        distribution = _integers(predictor.distribution())
+        try:
+            token = int(decoder.decode(distribution))
+        except AssertionError:  # what constriction raises
+            raise CodeError("its words stand for no token") from None
+        encoder.encode(token, distribution)
+        if encoder.num_words() > len(words):
+            raise CodeError(f"it ends at target {len(tokens)} of {targets}")
+        tokens.append(token)
+        predictor.push(token)
         progress(1)
-    return tokens
+    if not np.array_equal(encoder.get_compressed(), words):
+        raise CodeError("its words are not those that its text has")
+    return np.array(tokens, np.uint16)
 
 
 def _integers(probabilities: np.ndarray) -> constriction.stream.model.Categorical:

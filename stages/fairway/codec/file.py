@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from fairway.artifact.container import build_model, read_artifact
-from fairway.codec.coder import Progress, decode_tokens, encode_tokens, no_progress
+from fairway.codec.coder import CodeError, Progress, decode_tokens, encode_tokens, no_progress
 from fairway.codec.prediction import ROW_KEYS, RowPredictor, require_row
 from fairway.corpus.exact_text import ExactText
 from fairway.corpus.shards import BOS
@@ -45,6 +45,10 @@ PACKAGES = ("torch", "numpy", "numba", "constriction")
 _HEADER = struct.Struct("<B8s8s12sIII")
 _START = len(MAGIC) + 4
 _PROBE_TOKENS = 64
+_NO_TEXT = (
+    "does not decode to its text; expected the encoder's floats, so decode on the kind of machine "
+    "that made it"
+)
 _PROBE_WINDOWS = {"length": 24, "stride": 8}
 
 
@@ -109,13 +113,10 @@ class Codec:
         try:
             predictor = self._predictor(header.targets)
             tokens = decode_tokens(predictor, code, BOS, header.targets, progress)
-        except AssertionError:  # what constriction raises for code that no text can have
-            tokens = None
-        if tokens is None or zlib.crc32(self.text.decode(tokens)) != header.text:
-            raise StageError(
-                f"{name}: does not decode to its text; expected the encoder's floats, so decode "
-                "on the kind of machine that made it"
-            )
+        except CodeError as error:
+            raise StageError(f"{name}: {_NO_TEXT} ({error})") from None
+        if zlib.crc32(self.text.decode(tokens)) != header.text:
+            raise StageError(f"{name}: {_NO_TEXT}")
         return tokens
 
     def _check(self, header: Header, name: object) -> None:
@@ -162,7 +163,10 @@ def read_header(content: bytes, name: object) -> tuple[Header, bytes]:
     header = Header(*_HEADER.unpack_from(rest))
     if header.format != FORMAT:
         raise StageError(f"{name}: format {header.format}; expected {FORMAT}")
-    return header, rest[_HEADER.size :]
+    code = rest[_HEADER.size :]
+    if len(code) % 4:
+        raise StageError(f"{name}: {len(code)} bytes of code; expected words of 4 bytes")
+    return header, code
 
 
 def _row_sha256(settings: dict[str, Any]) -> bytes:

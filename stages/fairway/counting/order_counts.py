@@ -131,7 +131,7 @@ class OrderCounts:
                 stack.enter_context(stream)
                 kind = read_npy_header(stream, size)
             except (KeyError, *DAMAGES) as error:
-                raise StageError(f"{self.payload}: damaged .npz ({error})") from None
+                raise StageError(f"{self.payload}: damaged .npz ({str(error)[:200]})") from None
             if kind != (np.uint8, (self.packed_bytes,)):
                 raise StageError(
                     f"{self.payload}: payload is {kind}; expected uint8 ({self.packed_bytes},)"
@@ -142,7 +142,7 @@ class OrderCounts:
         try:
             content = stream.read(size) if size else stream.read(1)
         except DAMAGES as error:
-            raise StageError(f"{self._name()}: damaged payload ({error})") from None
+            raise StageError(f"{self._name()}: damaged payload ({str(error)[:200]})") from None
         if len(content) != size:
             raise StageError(f"{self._name()}: payload of another length; delete it and run again")
         return np.frombuffer(content + bytes(MARGIN), dtype=np.uint8)

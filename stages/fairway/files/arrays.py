@@ -59,7 +59,7 @@ def load_arrays(path: Path, **layouts: Layout) -> dict[str, Any]:
         with zipfile.ZipFile(require_file(path)) as file:
             found = {name: _member(file, name, path) for name in layouts}
     except DAMAGES as error:
-        raise _damaged(path, error) from None
+        raise _damaged(path, ".npz", error) from None
     lengths: dict[str, int] = {}
     return {
         name: _checked(array, layouts[name], lengths, f"{path}: {name}")
@@ -161,9 +161,10 @@ def load_array(path: Path, layout: Layout) -> np.ndarray:
         with require_file(path).open("rb") as stream:
             array = _read_npy(stream, path.stat().st_size)
     except DAMAGES as error:
-        raise StageError(f"{path}: damaged .npy ({error}); delete it and run again") from None
+        raise _damaged(path, ".npy", error) from None
     return _checked(array, layout, {}, str(path))
 
 
-def _damaged(path: Path, error: Exception) -> StageError:
-    return StageError(f"{path}: damaged .npz ({error}); delete it and run again")
+def _damaged(path: Path, kind: str, error: Exception) -> StageError:
+    reason = str(error)[:200]  # some repeat what they found
+    return StageError(f"{path}: damaged {kind} ({reason}); delete it and run again")

@@ -1,10 +1,16 @@
 """The artifact: exact, deterministic, and damage is one clear line."""
 
+import hashlib
+import json
+import struct
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 from fairway.artifact.container import (
+    MAGIC,
     build_model,
     compressor,
     decode,
@@ -92,3 +98,93 @@ def test_corpus_of_another_tokenizer_is_refused():
         stored.require_corpus("6" * 64, 300, "a.bin")
     with pytest.raises(StageError, match=r"a\.bin: vocabulary 300; the corpus has 1024"):
         stored.require_corpus(TOKENIZER_SHA256, 1024, "a.bin")
+
+
+def resealed(rest: bytes) -> bytes:
+    return MAGIC + hashlib.sha256(rest).digest() + rest
+
+
+def repacked(compressed: dict[str, bytes], sizes: dict[str, int], name: str) -> bytes:
+    entries = [[key, sizes[key], len(part)] for key, part in compressed.items()]
+    header = json.dumps({"compressor": name, "sections": entries}).encode()
+    return resealed(struct.pack("<I", len(header)) + header + b"".join(compressed.values()))
+
+
+@pytest.mark.parametrize("name", ["lzma", "zstd"])
+@pytest.mark.parametrize("declared", ["small", "true"])
+def test_no_more_is_unpacked_than_was_declared_and_can_be(name, declared):
+    raw = sections(tiny_quantized().stored)
+    sizes = {key: len(part) for key, part in raw.items()}
+    bomb = raw | {"float32": bytes(1 << 25)}
+    if declared == "true":
+        sizes["float32"] = 1 << 25
+    compressed = {key: compressor(name)(part) for key, part in bomb.items()}
+    content = repacked(compressed, sizes, name)
+    tracemalloc.start()
+    message = "not one .* stream of" if declared == "small" else "hold .*; expected at most"
+    with pytest.raises(StageError, match=rf"^model\.bin: .*({message}|cannot be decompressed)"):
+        decode(content, "model.bin")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda index: index["config"].update(width=1 << 20),
+            "width: 1048576; expected 1 to 65536",
+        ),
+        (
+            lambda index: index["config"].update(loops=10**9),
+            "loops: 1000000000; expected 0 to 1024",
+        ),
+        (lambda index: index["config"].update(width=64), "its model has shape"),
+        (lambda index: index["config"].pop("heads"), "no `heads`"),
+        (lambda index: index["tensors"].append(index["tensors"][0]), "a tensor twice"),
+        (lambda index: index["tensors"].pop(), "missing; its model has shape"),
+        (lambda index: index["tensors"][0].__setitem__(1, "int9"), "expected int6 or int8"),
+        (lambda index: index.update(tensors=None), "tensors: None; expected a list"),
+        (lambda index: index.update(other=1), "unknown key 'other'"),
+    ],
+)
+def test_an_index_that_is_no_models_is_named(change, message):
+    raw = sections(tiny_quantized().stored)
+    index = json.loads(raw["index"])
+    change(index)
+    raw["index"] = json.dumps(index).encode()
+    compressed = {key: compressor("zstd")(part) for key, part in raw.items()}
+    content = repacked(compressed, {key: len(part) for key, part in raw.items()}, "zstd")
+    with pytest.raises(StageError, match=rf"^model\.bin: .*{message}"):
+        decode(content, "model.bin")
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "message"),
+    [
+        ("scale", np.float16(np.nan), "section scale: values from nan"),
+        ("scale", np.float16(-1), "section scale: values from -1.0 .* expected 0"),
+        ("float32", np.float32(np.inf), "section float32: values from .* to inf"),
+        ("float16", np.float16(np.nan), "section float16: values from nan"),
+        ("int8", np.int8(-128), "section int8: values from -128"),
+        ("int6", np.uint8(255), "section int6: class 15; expected at most 14"),
+    ],
+)
+def test_values_that_no_model_has_are_named(section, value, message):
+    raw = sections(tiny_quantized(fp16_below=100).stored)
+    part, item = bytearray(raw[section]), np.asarray(value).tobytes()
+    planes = len(part) // len(item)
+    for plane, byte in enumerate(item):
+        part[plane * planes + 3] = byte
+    raw[section] = bytes(part)
+    compressed = {key: compressor("zstd")(piece) for key, piece in raw.items()}
+    content = repacked(compressed, {key: len(piece) for key, piece in raw.items()}, "zstd")
+    with pytest.raises(StageError, match=rf"^model\.bin: {message}"):
+        decode(content, "model.bin")
+
+
+def test_nothing_may_stand_behind_the_last_section():
+    content = packed(tiny_quantized().stored)
+    for rest in (content[40:] + b"\0", content[40:-1]):
+        with pytest.raises(StageError, match="bytes behind the header; its sections have"):
+            decode(resealed(rest), "model.bin")

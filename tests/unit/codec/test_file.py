@@ -141,6 +141,32 @@ def test_what_cannot_be_decoded_is_one_clear_error(content, message):
         codec_of(ROWS["segment"]).decompress(content, "file")
 
 
+def with_code(code: bytes) -> bytes:
+    """CONTENT with other words behind its header and the right checksum."""
+    header, _ = read_header(CONTENT, "file")
+    rest = header.pack() + code
+    return MAGIC + struct.pack("<I", zlib.crc32(rest)) + rest
+
+
+CODE = read_header(CONTENT, "file")[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        *((with_code(CODE + bytes(n)), "bytes of code; expected words of 4") for n in (1, 2, 3)),
+        *((with_code(CODE + word), "its words are not those") for word in (bytes(4), b"abcd")),
+        (with_code(CODE[:-4]), r"does not decode to its text; .* \("),
+        (with_code(b""), "it ends at target [1-9] of 39"),
+        (with_header(targets=2**32 - 1), "it ends at target [4-9][0-9] of 4294967295"),
+        (with_header(targets=38), "its words are not those that its text has"),
+    ],
+)
+def test_only_the_code_of_a_text_is_decoded_and_no_further_than_it_goes(content, message):
+    with pytest.raises(StageError, match=rf"^file: .*{message}"):
+        codec_of(ROWS["segment"]).decompress(content, "file")
+
+
 def test_every_flipped_byte_is_found():
     for position in range(len(CONTENT)):
         damaged = bytearray(CONTENT)

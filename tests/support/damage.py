@@ -1,0 +1,150 @@
+"""Damaged files of every format, most of them with the checksum made right again."""
+
+import hashlib
+import io
+import json
+import struct
+import zipfile
+import zlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import zstandard
+
+from fairway.artifact import container, sections
+from fairway.codec.file import MAGIC
+from fairway.files.tensors import load_tensors, save_tensors
+from fairway.json_text import SEAL, sealed
+from fairway.stage import parse_json
+from support.mutations import changed_array, changed_bytes, changed_json, chosen, json_text
+from support.tiny_models import tiny_quantized
+
+_BOMB = 1 << 26  # bytes that take no room packed
+_SMALL_NUMBERS = ("3", "-1", "x", "null", "[]", "1e999")
+
+
+def artifact(content: bytes, generator: np.random.Generator) -> bytes:
+    """Another artifact: bytes, header, index or sections changed, the SHA-256 right again."""
+    start, kind = len(container.MAGIC) + 32, generator.integers(8)
+    if kind == 0:
+        return changed_bytes(content, generator)
+    rest = content[start:]
+    if kind == 1:
+        rest = changed_bytes(rest, generator)
+    elif kind == 2:
+        length = struct.unpack("<I", rest[:4])[0]
+        header = changed_json(json.loads(rest[4 : 4 + length]), generator)
+        text = json_text(header, generator).encode()
+        rest = struct.pack("<I", len(text)) + text + rest[4 + length :]
+    else:
+        rest = _packed(_changed_sections(generator), generator)
+    return container.MAGIC + hashlib.sha256(rest).digest() + rest
+
+
+@cache
+def _sections() -> dict[str, bytes]:
+    return sections.sections(tiny_quantized().stored)
+
+
+def _changed_sections(generator: np.random.Generator) -> dict[str, bytes]:
+    raw = dict(_sections())
+    if generator.integers(2):
+        raw["index"] = json_text(
+            changed_json(json.loads(raw["index"]), generator), generator
+        ).encode()
+    else:
+        name = chosen(generator, list(raw))
+        raw[name] = changed_bytes(raw[name], generator)
+        if generator.integers(8) == 0:
+            raw[name] += bytes(_BOMB)
+    return raw
+
+
+def _packed(raw: dict[str, bytes], generator: np.random.Generator) -> bytes:
+    small = sum(map(len, raw.values())) < _BOMB
+    name = chosen(generator, ("lzma", "zstd")) if small else "zstd"  # LZMA would take long
+    compress = (
+        zstandard.ZstdCompressor().compress if name == "zstd" else container.compressor(name)
+    )
+    parts = {key: compress(part) for key, part in raw.items()}
+    entries = [[key, len(raw[key]), len(part)] for key, part in parts.items()]
+    header = json.dumps({"compressor": name, "sections": entries}).encode()
+    return struct.pack("<I", len(header)) + header + b"".join(parts.values())
+
+
+def fwtx(content: bytes, generator: np.random.Generator) -> bytes:
+    """Another .fwtx: bytes, numbers of the header or words changed, the CRC mostly right again."""
+    rest = content[8:]
+    kind = generator.integers(5)
+    if kind == 0:
+        return changed_bytes(content, generator)
+    if kind == 1:
+        rest = rest[:33] + struct.pack("<I", int(generator.integers(2**32))) + rest[37:]
+    elif kind == 2:
+        rest = rest[:37] + generator.bytes(4 * int(generator.integers(0, 20)))
+    elif kind == 3:
+        rest += generator.bytes(int(generator.integers(1, 9)))
+    else:
+        rest = changed_bytes(rest, generator)
+    return MAGIC + struct.pack("<I", zlib.crc32(rest)) + rest
+
+
+def npz(content: bytes, generator: np.random.Generator) -> bytes:
+    """Another .npz: its bytes, or arrays by numpy, with their CRCs."""
+    if generator.integers(3) == 0:
+        return changed_bytes(content, generator)
+    with np.load(io.BytesIO(content)) as file:
+        arrays = {name: file[name] for name in file.files}
+    for name in generator.permutation(list(arrays))[: int(generator.integers(1, 3))].tolist():
+        arrays[name] = changed_array(arrays[name], generator)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+            written = member.getvalue()
+            if generator.integers(8) == 0:
+                written = changed_bytes(written, generator)
+            compressed = generator.integers(12) == 0
+            file.writestr(
+                f"{name}.npy", written, zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+            )
+    return buffer.getvalue()
+
+
+def tensors(path: Path, content: bytes, generator: np.random.Generator) -> bytes:
+    """Another safetensors file: its bytes, or tensors or metadata with their checksum."""
+    if generator.integers(3) == 0:
+        return changed_bytes(content, generator)
+    path.write_bytes(content)
+    found, metadata = load_tensors(path)
+    if generator.integers(2):
+        key = chosen(generator, list(metadata))
+        text = chosen(generator, _SMALL_NUMBERS)
+        if metadata[key][:1] in "{[":
+            text = json_text(changed_json(json.loads(metadata[key]), generator), generator)
+        metadata[key] = text
+    else:
+        key = chosen(generator, list(found))
+        other = changed_array(found.pop(key).numpy(), generator)
+        if other.dtype.kind in "iuf" and other.dtype.isnative:
+            found[key] = torch.from_numpy(np.ascontiguousarray(other))
+    save_tensors(path, found, metadata)
+    return path.read_bytes()
+
+
+def sealed_json(content: bytes, generator: np.random.Generator) -> bytes:
+    """Another JSON file: its bytes, or a changed value, mostly with its checksum."""
+    if generator.integers(4) == 0:
+        return changed_bytes(content, generator)
+    value = parse_json(content, "valid")
+    value.pop(SEAL, None)
+    text = json_text(changed_json(value, generator), generator)
+    return (sealed(text) if generator.integers(8) else text).encode(errors="replace")
+
+
+def plain(content: bytes, generator: np.random.Generator) -> bytes:
+    """The bytes changed; nothing in the file can be made right."""
+    return changed_bytes(content, generator)
