@@ -166,12 +166,12 @@ def possible_counts(totals, hits, distinct):
     Totals do not rise with the order; hits and distinct are at most the total, and distinct is
     above 0 where the total is.
     """
-    wrong = False
+    wrong = np.uint32(0)
+    total, hit, other = totals.ravel(), hits.ravel(), distinct.ravel()
+    for i in range(total.size):  # flat, so that it is done for several at once
+        wrong |= np.uint32(hit[i] > total[i]) | np.uint32(other[i] > total[i])
+        wrong |= np.uint32(min(other[i], np.uint32(1)) < min(total[i], np.uint32(1)))
     for target in range(totals.shape[0]):
-        before = np.uint32(0xFFFFFFFF)
-        for order in range(totals.shape[1]):
-            total, other = totals[target, order], distinct[target, order]
-            wrong |= (total > before) | (hits[target, order] > total)
-            wrong |= (other > total) | ((other == 0) & (total > 0))
-            before = total
-    return not wrong
+        for order in range(1, totals.shape[1]):
+            wrong |= np.uint32(totals[target, order] > totals[target, order - 1])
+    return wrong == 0
