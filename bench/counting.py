@@ -1,7 +1,8 @@
 """How fast n-grams are counted, in nanoseconds per token and order, beside plain numpy.
 
     ./run results/corpus/manifest.json
-    python bench/counting.py results/corpus/train.bin results/corpus/val.bin
+    python bench/counting.py                       # on that run's tokens
+    python bench/counting.py fineweb_val_000000.bin --tokens 4000000
 
 The baseline is the published rule in numpy (bench/published_rule.py), timed in the same run on
 the same tokens; its scoring loop is timed on the last segments only and its result must equal
@@ -26,6 +27,8 @@ from fairway.counting.caches import CacheSettings, count_targets
 from fairway.kernels.threads import run_threads
 from fairway.stage import StageError, run
 
+CORPUS = Path(__file__).resolve().parent.parent / "results" / "corpus"
+SHARDS = [CORPUS / "train.bin", CORPUS / "val.bin"]
 MAX_ORDER = 15
 ORDERS = MAX_ORDER - 1
 BUCKETS = 1 << 22
@@ -118,7 +121,9 @@ def reading_speed(bench: Bench) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("shards", type=Path, nargs="+", help="token shards, put together")
+    parser.add_argument(
+        "shards", type=Path, nargs="*", default=SHARDS, help="token shards, put together"
+    )
     parser.add_argument("--tokens", type=int, default=4_000_000, help="use at most so many")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--segments", type=int, default=300, help="scored by numpy")

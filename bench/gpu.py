@@ -6,7 +6,7 @@
 
 Needs torch, numpy, safetensors and PyYAML only. Exit code 1 if a check fails, 2 for bad input.
 The models are those of config/fineweb.yaml; without a shard they train on a synthetic text (see
-gpu_workload.synthetic_tokens), on which only speed and agreement mean anything. --minutes is
+gpu_parts/workload.py), on which only speed and agreement mean anything. --minutes is
 divided so that compilation, about one minute for each model, leaves the rest to training.
 """
 
