@@ -10,7 +10,7 @@ Blank documents are left out. Relative paths start at the working directory.
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -120,21 +120,17 @@ def expand_paths(key: str, patterns: list[str]) -> list[Path]:
         if not matches:
             raise StageError(f"{key}: {pattern}: no such file")
         for match in matches:
-            if seen.isdisjoint(same := identities([match])):
+            if seen.isdisjoint(same := _identities(match)):
                 files.append(match)
             seen |= same
     return files
 
 
-def identities(files: Iterable[Path]) -> set[Hashable]:
-    """What all names of these files have in common: resolved path, and device and inode."""
-    found: set[Hashable] = set()
-    for file in files:
-        status = file.stat()
-        found.add(file.resolve())
-        if status.st_ino:  # some file systems have none
-            found.add((status.st_dev, status.st_ino))
-    return found
+def _identities(file: Path) -> set[Hashable]:
+    """What all names of a file have in common: its resolved path, and its device and inode."""
+    status = file.stat()
+    inode = {(status.st_dev, status.st_ino)} if status.st_ino else set()  # some systems have none
+    return {file.resolve(), *inode}
 
 
 def _relative(path: Path) -> str:

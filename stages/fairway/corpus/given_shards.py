@@ -7,6 +7,7 @@ what the tokens give back.
 Training shards are used where they lie; validation shards are joined into one.
 """
 
+import filecmp
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from fairway.corpus.belonging import check_belongs
 from fairway.corpus.documents import (
     check_count,
     expand_paths,
-    identities,
     read_documents,
     required,
 )
@@ -45,14 +45,17 @@ def read_given_shards(settings: dict[str, Any], tokenizer: SentencePieceProcesso
     """Read and check everything a `shards` corpus names.
 
     Raises StageError for a damaged shard, an id not below the vocabulary, a tokenizer that does
-    not belong to a shard, a file on both sides, too few documents, or texts that are not those
-    of the validation tokens.
+    not belong to a shard, a file or its copy on both sides, too few documents, or texts that are
+    not those of the validation tokens.
     """
     train_files = expand_paths("corpus.train_shards", required(settings, "train_shards"))
     val_files = expand_paths("corpus.val_shards", required(settings, "val_shards"))
-    shared = [file for file in val_files if identities([file]) & identities(train_files)]
-    if shared:
-        raise StageError(f"{shared[0]}: in corpus.train_shards and corpus.val_shards both")
+    for file in val_files:
+        same = [other for other in train_files if filecmp.cmp(file, other, shallow=False)]
+        if same:
+            raise StageError(
+                f"{file}: in corpus.train_shards and corpus.val_shards both, as {same[0]}"
+            )
     val_parts = [_checked_shard(file, settings, tokenizer)[0] for file in val_files]
     val = np.concatenate(val_parts)
     starts = document_starts(val, val_files[0])

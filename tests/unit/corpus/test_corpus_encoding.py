@@ -304,6 +304,10 @@ def hard_link(folder: Path, settings: dict[str, Any]) -> None:
     (folder / "given/train_linked.bin").hardlink_to(folder / "given/val_1.bin")
 
 
+def copied(folder: Path, settings: dict[str, Any]) -> None:
+    shutil.copy(folder / "given/val_1.bin", folder / "given/train_copied.bin")
+
+
 def no_tokenizer(folder: Path, settings: dict[str, Any]) -> None:
     settings["tokenizer"] = None
 
@@ -335,6 +339,7 @@ def other_text(folder: Path, settings: dict[str, Any]) -> None:
         (missing_shard, "corpus.val_shards: given/val_2.bin: no such file"),
         (both_sides, "given/val_0.bin: in corpus.train_shards and corpus.val_shards both"),
         (hard_link, "given/val_1.bin: in corpus.train_shards and corpus.val_shards both"),
+        (copied, "given/val_1.bin: in .* both, as given/train_copied.bin"),
         (no_tokenizer, "corpus.tokenizer: missing; corpus.kind shards needs it"),
         (too_few, "corpus: 150 documents; expected at least 151 (corpus.minimum_documents"),
         (missing_text, "given/val.jsonl: 49 documents; corpus.val_shards have 50"),
