@@ -35,6 +35,7 @@ for line in absent:
 
 wildcard_constraints:
     model=r"\w+",
+    memory=r"\w+",
     cache=r"\w+",
     row=r"\w+",
     seed=r"\d+",
@@ -61,7 +62,7 @@ include: "rules/rows.smk"
 rule aggregate_seeds:
     input:
         spec=plan.spec("aggregate_seeds"),
-        sums=expand(rules.mix_scores.output, row=plan.rows, seed=plan.seeds),
+        sums=expand(rules.mix_scores.output, zip, **plan.pairs),
         audits=expand(rules.audit_row.output, row=plan.rows),
         proofs=expand(rules.prove_row.output, row=plan.decodable),
         metrics=expand(rules.train_model.output.metrics, model=plan.models, seed=plan.seeds),
@@ -70,6 +71,7 @@ rule aggregate_seeds:
         scoring=expand(
             rules.score_targets.output.stats, model=plan.models, seed=plan.seeds, rank=plan.ranks
         ),
+        memories=expand(rules.pack_memory.output.stats, memory=plan.memories),
         counting=expand(rules.count_ngrams.output.stats, cache=plan.caches),
     output:
         summary="results/summary.csv",
@@ -110,6 +112,6 @@ for rule_proxy in (
 ):
     made_from += expand(rule_proxy.output, model=plan.models, seed=plan.seeds, rank=plan.ranks)
 made_from += expand([*rules.count_ngrams.output, *rules.audit_cache.output], cache=plan.caches)
-made_from += expand(rules.mix_scores.output, row=plan.rows, seed=plan.seeds)
+made_from += expand(rules.pack_memory.output, memory=plan.memories)
 for path in missing_files("results/summary.csv", made_from):
     logger.warning(f"{path} is missing; add it to the same command to make it again")

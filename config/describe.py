@@ -24,6 +24,7 @@ changed `kind` (or `layers`) drops the keys of the former one. An unknown key st
 """
 FILES = {
     "smoke.yaml": "every rule, in a minute",
+    "counts_only.yaml": "rows without a network, in seconds",
     "fineweb.yaml": "the record's sizes, with `estimates` of what it costs",
     "download.yaml": "over fineweb.yaml: fetches the shards first",
     "shrunk.yaml": "over both: FineWeb's wiring at test size",
@@ -39,6 +40,8 @@ def values(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {values(schema['items'], definitions)}"
+    if "anyOf" in schema:
+        return " or ".join(values(choice, definitions) for choice in schema["anyOf"])
     kinds = schema.get("type", "object")
     kind = " or ".join(kinds) if isinstance(kinds, list) else kinds
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
@@ -85,6 +88,7 @@ def document(schema: dict[str, Any]) -> str:
         text += section_text(f"`{name}`", section.get("items", section), definitions)
     for part in definitions["model"]["properties"]:
         text += section_text(f"`models.NAME.{part}`", definitions[part], definitions)
+    text += section_text("`memories.NAME`", definitions["memory"], definitions)
     text += section_text("`caches.NAME`", definitions["cache"], definitions)
     text += section_text("`gates.NAME`", definitions["gate"], definitions)
     for variant in GATES:

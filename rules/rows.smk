@@ -1,4 +1,24 @@
-# Per cache, the counts; per row, what it scores, whether that is a code length, and the proof.
+# Per memory, its file; per cache, the counts; per row, what it scores, whether that is a code length, and the proof.
+
+
+rule pack_memory:
+    input:
+        spec=plan.spec("pack_memory", "memory"),
+        manifest=rules.encode_corpus.output.manifest,
+    output:
+        memory="results/memories/{memory}.bin",
+        stats="results/memories/{memory}.json",
+    log:
+        "results/logs/pack_memory/{memory}.log",
+    benchmark:
+        "results/benchmarks/pack_memory/{memory}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        plan.command(
+            "pack_memory",
+            "--manifest {input.manifest} --memory {output.memory} --stats {output.stats}",
+        )
 
 
 rule count_ngrams:
@@ -6,6 +26,7 @@ rule count_ngrams:
         spec=plan.spec("count_ngrams", "cache"),
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
+        memory=lambda w: plan.memory(w.cache),
     output:
         counts=expand("results/counts/{{cache}}/rank{rank}.npz", rank=plan.ranks),
         stats="results/counts/{cache}/stats.json",
@@ -19,8 +40,8 @@ rule count_ngrams:
     shell:
         plan.command(
             "count_ngrams",
-            "--manifest {input.manifest} --val {input.val} --threads {threads} "
-            "--counts {output.counts} --stats {output.stats}",
+            "--manifest {input.manifest} --val {input.val} --memory {input.memory} "
+            "--threads {threads} --counts {output.counts} --stats {output.stats}",
         )
 
 
@@ -29,6 +50,7 @@ rule audit_cache:
         spec=plan.spec("audit_cache", "cache"),
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
+        memory=lambda w: plan.memory(w.cache),
         counts=rules.count_ngrams.output.counts,
     output:
         evidence="results/counts/{cache}/audit.npz",
@@ -42,8 +64,8 @@ rule audit_cache:
     shell:
         plan.command(
             "audit_cache",
-            "--manifest {input.manifest} --val {input.val} --threads {threads} "
-            "--counts {input.counts} --evidence {output.evidence}",
+            "--manifest {input.manifest} --val {input.val} --memory {input.memory} "
+            "--threads {threads} --counts {input.counts} --evidence {output.evidence}",
         )
 
 
@@ -57,6 +79,7 @@ rule mix_scores:
         counts=lambda w: plan.counts(w.row),
         model_audit=lambda w: plan.model_files(w.row, "audit.npz", [w.seed]),
         cache_audit=lambda w: plan.cache_audit(w.row),
+        memory=lambda w: plan.row_memory(w.row),
     output:
         sums="results/rows/{row}/seed{seed}.json",
         evidence="results/rows/{row}/seed{seed}.npz",
@@ -73,6 +96,7 @@ rule mix_scores:
             "--manifest {input.manifest} --val {input.val} --val-bytes {input.val_bytes} "
             "--seed {wildcards.seed} --scores {input.scores} --counts {input.counts} "
             "--model-audit {input.model_audit} --cache-audit {input.cache_audit} "
+            "--memory {input.memory} "
             "--sums {output.sums} --evidence {output.evidence} --profile {output.profile}",
         )
 
@@ -81,10 +105,11 @@ rule audit_row:
     input:
         spec=plan.spec("audit_row", "row"),
         manifest=rules.encode_corpus.output.manifest,
-        sums=expand("results/rows/{{row}}/seed{seed}.json", seed=plan.seeds),
-        evidence=expand("results/rows/{{row}}/seed{seed}.npz", seed=plan.seeds),
+        sums=lambda w: plan.row_files(w.row, "json"),
+        evidence=lambda w: plan.row_files(w.row, "npz"),
         models=lambda w: plan.model_files(w.row, "audit.npz", plan.seeds),
         cache=lambda w: plan.cache_audit(w.row),
+        memory=lambda w: plan.row_memory(w.row),
     output:
         audit="results/rows/{row}/audit.json",
     log:
@@ -97,7 +122,8 @@ rule audit_row:
         plan.command(
             "audit_row",
             "--manifest {input.manifest} --sums {input.sums} --evidence {input.evidence} "
-            "--models {input.models} --cache {input.cache} --audit {output.audit}",
+            "--models {input.models} --cache {input.cache} --memory {input.memory} "
+            "--audit {output.audit}",
         )
 
 
@@ -112,6 +138,7 @@ rule prove_row:
         artifact=lambda w: plan.model_files(w.row, "artifact.bin", plan.seeds[:1]),
         scores=lambda w: plan.scores(w.row, plan.seeds[:1]),
         counts=lambda w: plan.counts(w.row),
+        memory=lambda w: plan.row_memory(w.row),
     output:
         proof="results/rows/{row}/proof.json",
         file="results/rows/{row}/proof.fwtx",
@@ -125,9 +152,8 @@ rule prove_row:
         plan.command(
             "prove_row",
             "--manifest {input.manifest} --val {input.val} --val-bytes {input.val_bytes} "
-            "--val-text {input.val_text} "
-            "--tokenizer {input.tokenizer} --artifact {input.artifact} "
-            f"--seed {plan.seeds[0]} "
+            "--val-text {input.val_text} --tokenizer {input.tokenizer} "
+            "--artifact {input.artifact} --memory {input.memory} "
             "--scores {input.scores} --counts {input.counts} --proof {output.proof} "
             "--file {output.file}",
         )

@@ -57,12 +57,11 @@ def main() -> None:
     seeds = seeds_table(args.results, settings)
     summary = summary_table(seeds, settings["limits"])
     write_csv(args.seeds, seeds)
-    first = settings["seeds"][0]
-    profiles = {
-        row["name"]: Profile.load(args.results / "rows" / row["name"] / f"seed{first}.profile.npz")
-        for row in settings["rows"]
-    }
-    generator = np.random.default_rng(first)
+    profiles = {}
+    for row in settings["rows"]:
+        name, first = row["name"], row["seeds"][0]
+        profiles[name] = Profile.load(args.results / "rows" / name / f"seed{first}.profile.npz")
+    generator = np.random.default_rng(settings["seeds"][0])
     compared = comparisons(seeds, profiles, settings["references"], generator)
     write_csv(args.statistics, compared)
     write_csv(args.ablation, ablation_table(summary))

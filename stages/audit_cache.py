@@ -20,6 +20,7 @@ from fairway.audit.evidence import CacheEvidence, audit_targets
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets, distributions_at, tables_stay
+from fairway.counting.memories import memory_tokens
 from fairway.rows.gate import load_counts
 from fairway.stage import StageError, read_spec, run
 
@@ -28,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for flag in ("spec", "manifest", "val", "evidence"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser.add_argument("--memory", type=Path, nargs="*", default=[], help="none without one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
     return parser.parse_args()
@@ -43,8 +45,12 @@ def main() -> None:
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     plan = WindowPlan(manifest.val.targets, **settings["windows"])
+    identity = manifest.tokenizer.sha256, manifest.vocabulary
+    memory = memory_tokens(options.memory, settings["cache_settings"], *identity)
     wanted = audit_targets(settings["audit"], plan.targets)
-    found = distributions_at(tokens, plan, wanted.sampled, cache, manifest.vocabulary, ranks)
+    found = distributions_at(
+        tokens, plan, wanted.sampled, cache, manifest.vocabulary, ranks, memory=memory
+    )
     generator = np.random.default_rng(settings["audit"]["seed"])
     stays = []
     for target in wanted.changed.tolist():
@@ -52,10 +58,12 @@ def main() -> None:
         first, last = plan.rank_targets(rank, ranks)
         last = min(last, target + plan.length)  # as much of the future as a count could notice
         changed = changed_tail(tokens, target, manifest.vocabulary, generator)
-        recounted = count_targets(changed, plan, first, last, cache, options.threads)
+        recounted = count_targets(
+            changed, plan, first, last, cache, options.threads, memory=memory
+        )
         stored = load_counts(options.counts[rank], cache)
         stays.append(counts_stay(stored, recounted, target))
-    kept = tables_stay(tokens, plan, wanted.changed, cache, manifest.vocabulary, ranks)
+    kept = tables_stay(tokens, plan, wanted.changed, cache, manifest.vocabulary, ranks, memory)
     CacheEvidence.of(found, wanted, stays, kept, spec.sha256).save(options.evidence)
 
 

@@ -10,8 +10,8 @@
         --cache results/counts/exact15/audit.npz --audit /tmp/audit.json
 
 Reads the sums of every seed and the evidence of its model, its cache and its mixing, runs the
-row's rule on noise, and writes the verdict. A row that claims `code_length` and fails a check
-ends the stage with an error.
+row's rule on noise (behind its cache's --memory, if there is one), and writes the verdict. A row
+that claims `code_length` and fails a check ends the stage with an error.
 """
 
 import argparse
@@ -28,15 +28,17 @@ from fairway.audit.evidence import CacheEvidence, ModelEvidence, RowEvidence, au
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets
+from fairway.counting.memories import memory_tokens
 from fairway.rows.gate import Counts, row_gate
 from fairway.rows.sums import Sums
 from fairway.stage import StageError, read_spec, run, write_json
 
 
 def null_stream(
-    settings: dict[str, Any], plan: WindowPlan, vocabulary: int, generator: np.random.Generator
+    settings: dict[str, Any], plan: WindowPlan, vocabulary: int, memory: np.ndarray
 ) -> verdict.Check:
     """The row's cache and gate on uniformly drawn tokens, hashed tables at the same load."""
+    generator = np.random.default_rng(settings["audit"]["seed"])
     targets = settings["audit"]["null_tokens"]
     tokens = generator.integers(0, vocabulary, targets + 1).astype(np.uint16)
     length = min(plan.length, targets)
@@ -49,9 +51,9 @@ def null_stream(
         if cache.buckets:
             equal = targets * cache.buckets / plan.targets
             cache = replace(cache, buckets=1 << max(0, int(np.log2(equal))))
-        return count_targets(tokens, windows, 1, targets, cache)
+        return count_targets(tokens, windows, 1, targets, cache, memory=memory)
 
-    gate = row_gate(settings["gate"], settings["cache_settings"])
+    gate = row_gate(settings["gate"], settings["cache_settings"], memory)
     return verdict.null_stream(null_stream_nats(gate, count, tokens, vocabulary), vocabulary)
 
 
@@ -80,9 +82,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for flag in ("spec", "manifest", "audit"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
-    for flag in ("sums", "evidence", "models"):
+    for flag in ("sums", "evidence"):
         parser.add_argument(f"--{flag}", type=Path, nargs="+", required=True, help="one per seed")
-    parser.add_argument("--cache", type=Path, nargs="*", default=[], help="none without a cache")
+    for flag in ("models", "cache", "memory"):
+        parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="if there is one")
     return parser.parse_args()
 
 
@@ -90,11 +93,12 @@ def main() -> None:
     options, start = arguments(), time.monotonic()
     spec = read_spec(options.spec)
     settings, manifest = spec.settings, Manifest.load(options.manifest)
-    val, vocabulary = manifest.val, manifest.vocabulary
+    val, vocabulary, cached = manifest.val, manifest.vocabulary, settings["cache_settings"]
+    models = 0 if settings["model"] is None else len(options.sums)
     for flag, given, wanted in (
         ("--evidence", options.evidence, len(options.sums)),
-        ("--models", options.models, len(options.sums)),
-        ("--cache", options.cache, 1 if settings["cache_settings"] else 0),
+        ("--models", options.models, models),
+        ("--cache", options.cache, 1 if cached else 0),
     ):
         if len(given) != wanted:
             raise StageError(f"{flag}: {len(given)} files; row {settings['row']} takes {wanted}")
@@ -102,26 +106,27 @@ def main() -> None:
     sums = [Sums.load(path) for path in options.sums]
     rows = [RowEvidence.load(path, wanted) for path in options.evidence]
     models = [ModelEvidence.load(path, wanted, vocabulary) for path in options.models]
+    models = models or [ModelEvidence.uniform(wanted, vocabulary)] * len(sums)
     cache = None
     for path in options.cache:  # one or none
-        counted = CacheSettings.from_settings(settings["cache_settings"])
+        counted = CacheSettings.from_settings(cached)
         cache = CacheEvidence.load(path, wanted, counted, vocabulary)
     require_same(sums, rows, models, cache)
     plan = WindowPlan(val.targets, **settings["windows"])
-    generator = np.random.default_rng(settings["audit"]["seed"])
+    memory = memory_tokens(options.memory, cached, manifest.tokenizer.sha256, vocabulary)
     checks = {
         "normalised": verdict.normalised(rows),
         "causal": verdict.causal(rows, models, cache),
         "score_before_update": verdict.score_before_update(rows, cache),
         "once_each": verdict.once_each(sums, val.targets, val.bytes),
         "same_text": verdict.same_text(val),
-        "null_stream": null_stream(settings, plan, vocabulary, generator),
+        "null_stream": null_stream(settings, plan, vocabulary, memory),
     }
     verdict.require_claim(settings["row"], settings["claim"], checks)
     pairs = zip(sums, rows, strict=True)
     audit = {
         "spec": spec.sha256,
-        "model_spec": models[0].spec,
+        "model_spec": models[0].spec or None,
         "cache_spec": cache.spec if cache else None,
         "row": settings["row"],
         "is_code_length": verdict.holds(checks),

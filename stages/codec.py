@@ -7,19 +7,32 @@
         --tokenizer results/corpus/tokenizer.model \\
         --row-spec results/specs/mix_scores/exact15_adaptive.json /tmp/README.fwtx /tmp/README.md
 
-Any bytes can be compressed; a NUL byte ends a document (fairway/corpus/exact_text.py). What the
+A row without a model takes no --artifact, one whose cache has a memory takes it by --memory. Any
+bytes can be compressed; a NUL byte ends a document (fairway/corpus/exact_text.py). What the
 file looks like is in fairway/codec/file.py. A few milliseconds a token, either way.
 """
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
-from fairway.codec.file import Codec, load_codec, read_header
-from fairway.stage import Progress, StageError, atomic_output, read_spec, require_file, run
+from fairway.codec.file import Codec, read_header
+from fairway.codec.prediction import Base, Uniform, require_row
+from fairway.corpus.exact_text import ExactText
+from fairway.corpus.tokenizer import load_tokenizer
+from fairway.counting.memories import memory_of
+from fairway.stage import (
+    Progress,
+    StageError,
+    atomic_output,
+    read_spec,
+    require_file,
+    run,
+    sha256_of,
+)
 
 
 def arguments() -> argparse.Namespace:
@@ -27,12 +40,35 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("verb", choices=("compress", "decompress"))
-    parser.add_argument("--artifact", type=Path, required=True)
+    parser.add_argument("--artifact", type=Path, help="of the row's model, if it has one")
+    parser.add_argument("--memory", type=Path, help="of the row's cache, if it has one")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--row-spec", type=Path, required=True, help="spec of mix_scores")
     parser.add_argument("input", type=Path)
     parser.add_argument("output", type=Path)
     return parser.parse_args()
+
+
+def load_codec(
+    artifact: Path | None, memory: Path | None, tokenizer: Path, settings: dict[str, Any]
+) -> Codec:
+    """The codec of a row: its settings, its tokenizer and, if it has them, artifact and memory.
+
+    Raises StageError if they do not belong together.
+    """
+    require_row(settings)
+    if (artifact is None) != (settings["model"] is None):
+        raise StageError(f"--artifact: {artifact}; the row's model is {settings['model']}")
+    vocabulary = settings["vocabulary"]
+    text = ExactText(load_tokenizer(tokenizer, vocabulary))
+    identity = sha256_of(tokenizer), vocabulary
+    base: Base = Uniform(vocabulary)
+    if artifact is not None:
+        from fairway.codec.neural import Network  # and torch, which a row without one goes without
+
+        base = Network.load(artifact, *identity)
+    memories = [] if memory is None else [memory]
+    return Codec(base, text, settings, memory_of(memories, settings["cache_settings"], *identity))
 
 
 def compress(codec: Codec, tokens: np.ndarray) -> bytes:
@@ -54,11 +90,11 @@ def decompress(codec: Codec, content: bytes, name: Path) -> np.ndarray:
 
 def main() -> None:
     options = arguments()
-    torch.set_num_threads(1)  # the same sums on both sides
     if not options.output.parent.is_dir() or options.output.is_dir():
         raise StageError(f"{options.output}: expected a file's name in a folder that is there")
     content = require_file(options.input).read_bytes()
-    codec = load_codec(options.artifact, options.tokenizer, read_spec(options.row_spec).settings)
+    settings = read_spec(options.row_spec).settings
+    codec = load_codec(options.artifact, options.memory, options.tokenizer, settings)
     if options.verb == "compress":
         result = compress(codec, codec.text.encode(content))
         bits = 8 * len(result) / max(len(content), 1)

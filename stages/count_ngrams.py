@@ -8,7 +8,8 @@
         /tmp/rank4.npz /tmp/rank5.npz /tmp/rank6.npz /tmp/rank7.npz --stats /tmp/stats.json
 
 One job writes the shards of all ranks: with prefill they are slices of one pass over the text,
-so counting it again for each rank would be work done twice. No model is needed.
+so counting it again for each rank would be work done twice. No model is needed. A cache that
+begins with a memory takes it by --memory.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_ranks
+from fairway.counting.memories import memory_tokens
 from fairway.stage import Progress, StageError, read_spec, run, write_json
 
 
@@ -28,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--spec", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--val", type=Path, required=True)
+    parser.add_argument("--memory", type=Path, nargs="*", default=[], help="none without one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
     parser.add_argument("--stats", type=Path, required=True)
@@ -46,8 +49,11 @@ def main() -> None:
     tokens = manifest.read_val(options.val)
     plan = WindowPlan(manifest.val.targets, **spec.settings["windows"])
     start = time.monotonic()
-    progress = Progress(plan.targets * settings.orders, "look-ups")
-    shards = count_ranks(tokens, plan, ranks, settings, options.threads, progress.update)
+    memory = memory_tokens(
+        options.memory, spec.settings, manifest.tokenizer.sha256, manifest.vocabulary
+    )
+    progress = Progress((len(memory) + plan.targets) * settings.orders, "look-ups")
+    shards = count_ranks(tokens, plan, ranks, settings, options.threads, progress.update, memory)
     for path, counts in zip(options.counts, shards, strict=True):
         replace(counts, spec=spec.sha256).save(path)
     progress.close()

@@ -16,6 +16,7 @@ from typing import Any
 from fairway.artifact.sizes import model_sizes
 from fairway.corpus.manifest import Manifest
 from fairway.stage import StageError, atomic_output, read_spec, run
+from fairway.workflow.config import used
 from fairway.workflow.estimation import CorpusSizes, as_markdown, estimate
 
 
@@ -33,8 +34,7 @@ def main() -> None:
     corpus = corpus_sizes(config, arguments.manifest)
     vocabulary = config["corpus"]["vocabulary"]
     models = {
-        name: model_sizes(config["models"][name], vocabulary)
-        for name in dict.fromkeys(row["model"] for row in config["rows"])
+        name: model_sizes(config["models"][name], vocabulary) for name in used(config, "model")
     }
     table = as_markdown(estimate(config, corpus, models), corpus)
     with atomic_output(arguments.report) as temporary:

@@ -15,10 +15,13 @@ Reads the rank shards in order, carries the gate's state from one to the next, a
 sums of nats and bytes by rank, and the same by document, stretch of the text and matched order
 (the profile: what statistics over documents and the report read). On the way it looks at whole
 distributions at the audit's targets, where the gate's state is at hand, and writes what it saw as
-evidence for audit_row. A row without a cache takes no --counts and no --cache-audit.
+evidence for audit_row. A row without a cache takes no --counts and no --cache-audit, one without a
+model (the uniform distribution) no --scores and no --model-audit; a cache with a memory takes it
+by --memory.
 """
 
 import argparse
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +33,8 @@ from fairway.audit.evidence import CacheEvidence, ModelEvidence, audit_targets
 from fairway.audit.witness import Witness
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import BOS
+from fairway.corpus.windows import WindowPlan
+from fairway.counting.memories import memory_tokens
 from fairway.counting.settings import CacheSettings
 from fairway.rows.gate import load_counts, row_gate
 from fairway.rows.mixing import RankShard, mix_row, row_mixer
@@ -39,12 +44,19 @@ from fairway.stage import StageError, read_spec, run
 
 
 def load_shards(
-    scores: list[Path], counts: list[Path], cache: dict[str, Any] | None
+    scores: list[Path], counts: list[Path], settings: dict[str, Any], manifest: Manifest
 ) -> Iterator[RankShard]:
     """The scores and, for a row with a cache, the counts of rank 0, 1, …, one at a time."""
-    for path, of_rank in zip(scores, counts if cache else [None] * len(scores), strict=True):
-        found = load_counts(of_rank, CacheSettings.from_settings(cache)) if cache else None
-        yield RankShard(str(path), Scores.load(path), found)
+    plan, ranks = WindowPlan(manifest.val.targets, **settings["windows"]), settings["ranks"]
+    cache = settings["cache_settings"]
+    counted = CacheSettings.from_settings(cache) if cache else None
+    for rank in range(ranks):
+        if settings["model"] is None:
+            name = f"rank {rank}"
+            found = Scores.uniform(*plan.rank_targets(rank, ranks), manifest.vocabulary)
+        else:
+            name, found = str(scores[rank]), Scores.load(scores[rank])
+        yield RankShard(name, found, load_counts(counts[rank], counted) if counted else None)
 
 
 def arguments() -> argparse.Namespace:
@@ -54,10 +66,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--val", type=Path, required=True)
     parser.add_argument("--val-bytes", type=Path, required=True)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="rank 0, 1, …")
+    parser.add_argument("--scores", type=Path, nargs="*", default=[], help="rank 0, 1, …")
     parser.add_argument("--counts", type=Path, nargs="*", default=[], help="rank 0, 1, …")
-    parser.add_argument("--model-audit", type=Path, required=True)
-    parser.add_argument("--cache-audit", type=Path, nargs="*", default=[])
+    for flag in ("model-audit", "cache-audit", "memory"):
+        parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[])
     parser.add_argument("--sums", type=Path, required=True)
     parser.add_argument("--evidence", type=Path, required=True)
     parser.add_argument("--profile", type=Path, required=True)
@@ -69,14 +81,17 @@ def witness_of(
 ) -> Witness:
     """The row's gate, and what the audits of its model and cache found to compare it with."""
     wanted = audit_targets(settings["audit"], manifest.val.targets)
-    cache, vocabulary = None, manifest.vocabulary
+    cache, vocabulary = settings["cache_settings"], manifest.vocabulary
+    seen = None
     for path in options.cache_audit:  # one or none
-        counted = CacheSettings.from_settings(settings["cache_settings"])
-        cache = CacheEvidence.load(path, wanted, counted, vocabulary)
+        counted = CacheSettings.from_settings(cache)
+        seen = CacheEvidence.load(path, wanted, counted, vocabulary)
+    models = [ModelEvidence.load(path, wanted, vocabulary) for path in options.model_audit]
+    memory = memory_tokens(options.memory, cache, manifest.tokenizer.sha256, vocabulary)
     return Witness(
-        row_gate(settings["gate"], settings["cache_settings"]),
-        ModelEvidence.load(options.model_audit, wanted, vocabulary),
-        cache,
+        row_gate(settings["gate"], cache, memory),
+        models[0] if models else ModelEvidence.uniform(wanted, vocabulary),
+        seen,
         np.random.default_rng(settings["audit"]["seed"]),
     )
 
@@ -86,8 +101,10 @@ def main() -> None:
     spec = read_spec(options.spec)
     settings = spec.settings
     cache, ranks = settings["cache_settings"], settings["ranks"]
+    models = int(settings["model"] is not None)
     for flag, given, wanted in (
-        ("--scores", len(options.scores), ranks),
+        ("--scores", len(options.scores), ranks * models),
+        ("--model-audit", len(options.model_audit), models),
         ("--counts", len(options.counts), ranks if cache else 0),
         ("--cache-audit", len(options.cache_audit), 1 if cache else 0),
     ):
@@ -96,12 +113,15 @@ def main() -> None:
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     target_bytes = manifest.read_val_bytes(options.val_bytes)
+    begin = time.monotonic()
     witness = witness_of(options, settings, manifest)
     counted = CacheSettings.from_settings(cache) if cache else None
     profiler = Profiler(witness, tokens, target_bytes, BOS, counted)
+    mixer = row_mixer(profiler, tokens)  # walks over the memory, if there is one
+    started = time.monotonic() - begin
     sums = mix_row(
-        row_mixer(profiler, tokens),
-        load_shards(options.scores, options.counts, cache),
+        mixer,
+        load_shards(options.scores, options.counts, settings, manifest),
         target_bytes,
         settings["row"],
         options.seed,
@@ -109,7 +129,8 @@ def main() -> None:
     )
     witness.evidence(sums.artifact_sha256, spec.sha256).save(options.evidence)
     profiler.profile(spec.sha256).save(options.profile)
-    replace(sums, seconds=round(sums.seconds - witness.seconds, 3)).save(options.sums)
+    seconds = round(started + sums.seconds - witness.seconds, 3)
+    replace(sums, seconds=seconds).save(options.sums)
 
 
 if __name__ == "__main__":

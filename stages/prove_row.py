@@ -6,16 +6,17 @@
         --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
         --val-bytes results/corpus/val_bytes.npy --val-text results/corpus/val_text.bin \\
         --tokenizer results/corpus/tokenizer.model \\
-        --artifact results/models/ebls/seed1337/artifact.bin --seed 1337 \\
+        --artifact results/models/ebls/seed1337/artifact.bin \\
         --scores results/models/ebls/seed1337/scores/rank?.npz \\
         --counts results/counts/exact15/rank?.npz \\
         --proof /tmp/proof.json --file /tmp/proof.fwtx
 
-A fresh process (codec.py decompress) decodes the file with the artifact, the tokenizer and this
-spec. Its text must be the validation text byte for byte, with a NUL byte between documents: the
-original one as it was read, or, where the tokens do not give that back, what they decode to; the
-proof's `text` says which. The file must not be longer than what mix_scores claims for these
-targets, but for 0.5 % and 64 bytes. A row with hashed counts is refused.
+A fresh process (codec.py decompress) decodes the file with the artifact and the memory, where the
+row has them, the tokenizer and this spec. Its text must be the validation text byte for byte, with
+a NUL byte between documents: the original one as it was read, or, where the tokens do not give
+that back, what they decode to; the proof's `text` says which. The file must not be longer than
+what mix_scores claims for these targets, but for 0.5 % and 64 bytes. A row with hashed counts is
+refused.
 """
 
 import argparse
@@ -27,10 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import codec
-from fairway.codec.file import load_codec
 from fairway.codec.prediction import require_exact
 from fairway.codec.proof import (
     check_decoded,
@@ -42,6 +41,7 @@ from fairway.codec.proof import (
 from fairway.corpus.byte_accounting import ByteTable
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
+from fairway.counting.segments import NO_MEMORY
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import in_order, row_mixer
 from fairway.stage import (
@@ -59,11 +59,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for flag in ("spec", "manifest", "val", "val-bytes", "val-text", "tokenizer", "artifact"):
+    for flag in ("spec", "manifest", "val", "val-bytes", "val-text", "tokenizer"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="rank 0, 1, …")
-    parser.add_argument("--counts", type=Path, nargs="*", default=[], help="rank 0, 1, …")
+    for flag in ("artifact", "memory"):
+        parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="if there is one")
+    for flag in ("scores", "counts"):
+        parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="rank 0, 1, …")
     parser.add_argument("--proof", type=Path, required=True)
     parser.add_argument("--file", type=Path, required=True)
     return parser.parse_args()
@@ -74,12 +75,13 @@ def decode_elsewhere(options: argparse.Namespace, row: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "decoded"
         command = [sys.executable, codec.__file__, "decompress"]
-        for flag, path in (
+        for flag, paths in (
             ("artifact", options.artifact),
-            ("tokenizer", options.tokenizer),
-            ("row-spec", options.spec),
+            ("memory", options.memory),
+            ("tokenizer", [options.tokenizer]),
+            ("row-spec", [options.spec]),
         ):
-            command += [f"--{flag}", str(path.resolve())]
+            command += [part for path in paths for part in (f"--{flag}", str(path.resolve()))]
         command += [str(options.file.resolve()), str(output)]
         done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True)
         if done.returncode:
@@ -102,11 +104,11 @@ def count_proven(
 
 def main() -> None:
     options, start = arguments(), time.monotonic()
-    torch.set_num_threads(1)  # as in the decoder
     spec = read_spec(options.spec)
     settings, row = spec.settings, spec.settings["row"]
     require_exact(settings)
-    coder = load_codec(options.artifact, options.tokenizer, settings)
+    artifact, memory = (next(iter(paths), None) for paths in (options.artifact, options.memory))
+    coder = codec.load_codec(artifact, memory, options.tokenizer, settings)
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     target_bytes = manifest.read_val_bytes(options.val_bytes)
@@ -121,16 +123,18 @@ def main() -> None:
     )
     check_decoded(decoded, expected, row)
     cache = settings["cache_settings"]
-    loaded = load_shards(options.scores, options.counts, cache)
+    loaded = load_shards(options.scores, options.counts, settings, manifest)
     shards = in_order(loaded, manifest.val.targets)
-    mixer = row_mixer(row_gate(settings["gate"], cache), tokens)
+    seen = coder.memory.tokens if coder.memory else NO_MEMORY
+    mixer = row_mixer(row_gate(settings["gate"], cache, seen), tokens)
     claimed = claimed_bits(mixer, shards, targets)
     file_bits = 8 * options.file.stat().st_size
     proof = {
         "spec": spec.sha256,
         "row": row,
-        "seed": options.seed,
-        "artifact_sha256": sha256_of(options.artifact),
+        "seed": settings["seed"],
+        "artifact_sha256": sha256_of(artifact) if artifact else None,
+        "memory_sha256": sha256_of(memory) if memory else None,
         "text": manifest.val.text,  # what the decoder's bytes are equal to
         "bytes": int(target_bytes[:targets].sum(dtype=np.int64)),
         "targets": targets,

@@ -8,6 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fairway.counting.caches import count_ranks, count_targets, distributions_at
+from fairway.counting.memory_index import index_memory
 from fairway.counting.online import OnlineCounts
 from support.counting_cases import cases
 from support.counting_reference import count_all, match_all
@@ -105,7 +106,8 @@ def test_counts_pushed_token_by_token_are_the_same(case):
     memory = np.minimum(memory, 70)
     tokens = np.minimum(tokens, 70)
     totals, hits, distinct = of_all_ranks(tokens, plan, settings, 1, memory)
-    online = OnlineCounts(settings, plan, 71, memory)
+    index = index_memory(memory, settings.max_order)
+    online = OnlineCounts(settings, plan, 71, index if len(memory) else None)
     online.push(int(tokens[0]))
     for target in range(1, plan.targets + 1):
         found_totals, found_hits, found_distinct = online.read()

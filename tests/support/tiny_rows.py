@@ -8,8 +8,11 @@ import numpy as np
 from fairway.artifact.container import compressor, encode
 from fairway.artifact.storage import FLOAT32, StoredModel
 from fairway.codec.file import Codec
+from fairway.codec.neural import Network
+from fairway.codec.prediction import Base, Uniform
 from fairway.corpus.exact_text import ExactText
 from fairway.corpus.tokenizer import encode_documents
+from fairway.counting.memories import Memory
 from fairway.model.network import Model
 from support.corpus_samples import VOCABULARY, sample_model, sample_texts, tokenizer_of
 from support.tiny_models import CONTEXT, tiny_model
@@ -26,17 +29,22 @@ EXACT = {
     "update": "segment",
     "cross_documents": True,
     "output": "match",
+    "memory": None,
 }
 ORDERS = EXACT | {"output": "orders", "update": "token"}
+REMEMBERS = {"memory": "some"}
 ADAPTIVE = {"kind": "order_adaptive", "threshold_low_order": 4.5, "threshold_high_order": 2.5}
 
 
 def row(
-    name: str, gate: dict[str, Any] | None = None, cache: dict[str, Any] | None = None
+    name: str,
+    gate: dict[str, Any] | None = None,
+    cache: dict[str, Any] | None = None,
+    model: str | None = "tiny",
 ) -> dict[str, Any]:
     """Settings of a row as mix_scores has them."""
-    settings = {"row": name, "model": "tiny", "cache": "c", "cache_settings": cache, "gate": gate}
-    return settings | {"windows": WINDOWS, "ranks": 2}
+    settings = {"row": name, "model": model, "cache": "c", "cache_settings": cache, "gate": gate}
+    return settings | {"windows": WINDOWS, "ranks": 2, "vocabulary": VOCABULARY}
 
 
 ROWS = {
@@ -44,6 +52,10 @@ ROWS = {
     "segment": row("segment", ADAPTIVE, EXACT),
     "token": row("token", ADAPTIVE, EXACT | {"update": "token", "cross_documents": False}),
     "bayes": row("bayes", {"kind": "empirical_bayes"}, ORDERS),
+    "memory": row("memory", ADAPTIVE, EXACT | REMEMBERS),
+    "bayes_memory": row("bayes_memory", {"kind": "empirical_bayes"}, ORDERS | REMEMBERS),
+    "uniform": row("uniform", model=None),
+    "memory_only": row("memory_only", {"kind": "empirical_bayes"}, ORDERS | REMEMBERS, None),
 }
 
 
@@ -52,10 +64,25 @@ def codec_model(seed: int = 0) -> Model:
     return tiny_model(seed, vocabulary=VOCABULARY)
 
 
+def base_of(settings: dict[str, Any], seed: int = 0) -> Base:
+    """What a row starts from: that model, or nothing."""
+    if settings["model"] is None:
+        return Uniform(VOCABULARY)
+    return Network(codec_model(seed), ARTIFACT_SHA256)
+
+
+def memory_of(settings: dict[str, Any]) -> Memory | None:
+    """What a row's cache begins with, if it has a memory."""
+    cache = settings["cache_settings"]
+    if cache is None or cache["memory"] is None:
+        return None
+    return Memory(repetitive_tokens(300)[100:], VOCABULARY, "1" * 64, "cd" * 32)
+
+
 def codec_of(settings: dict[str, Any], seed: int = 0) -> Codec:
-    """A codec of that model."""
+    """A codec of a row."""
     text = ExactText(tokenizer_of("lossless"))
-    return Codec(codec_model(seed), text, settings, ARTIFACT_SHA256)
+    return Codec(base_of(settings, seed), text, settings, memory_of(settings))
 
 
 def repetitive_tokens(count: int) -> np.ndarray:

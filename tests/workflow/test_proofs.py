@@ -33,7 +33,6 @@ def prove(smoke: Workflow, folder: Path, row: str, spec: Path, scores: Path, tex
         "val-text": text or corpus / "val_text.bin",
         "tokenizer": corpus / "tokenizer.model",
         "artifact": smoke.file(f"{MODEL}/artifact.bin"),
-        "seed": "1",
         "proof": folder / "proof.json",
         "file": folder / "proof.fwtx",
     }

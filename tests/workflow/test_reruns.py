@@ -21,10 +21,15 @@ MODEL_JOBS = {
 }
 
 
+def mixings(rows: list[dict]) -> int:
+    """Jobs of mixing these rows: one a seed, or one where nothing is trained."""
+    return sum(1 if row["model"] == "none" else SEEDS for row in rows)
+
+
 def row_jobs(rows: list[dict]) -> dict[str, int]:
     """Jobs of mixing, auditing and, if they are decodable, proving these rows; the aggregation."""
     proven = len([row for row in rows if not row["cache"].startswith("hashed")])
-    jobs = {"mix_scores": SEEDS * len(rows), "audit_row": len(rows), "aggregate_seeds": 1}
+    jobs = {"mix_scores": mixings(rows), "audit_row": len(rows), "aggregate_seeds": 1}
     return jobs | ({"prove_row": proven} if proven else {})
 
 
@@ -50,19 +55,26 @@ def test_a_caches_buckets(smoke):
 
 def test_a_models_learning_rate(smoke):
     override = {"models": {"ebls": {"training": {"muon_lr": 0.01}}}}
-    assert smoke.planned(override) == MODEL_JOBS | row_jobs(ROWS)
+    assert smoke.planned(override) == MODEL_JOBS | row_jobs(rows_with("model", "ebls"))
+
+
+def test_a_memorys_size(smoke):
+    override = {"memories": {"training": {"budget": "tokens", "size": 50_000}}}
+    expected = {"pack_memory": 1, "count_ngrams": 1, "audit_cache": 1}
+    assert smoke.planned(override) == expected | row_jobs(rows_with("cache", "exact15_memory"))
 
 
 def test_quantisation_settings_leave_the_training(smoke):
     override = {"models": {"ebls": {"quantization": {"damping": 0.02}}}}
     expected = {key: MODEL_JOBS[key] for key in MODEL_JOBS if key != "train_model"}
-    assert smoke.planned(override) == expected | row_jobs(ROWS)
+    assert smoke.planned(override) == expected | row_jobs(rows_with("model", "ebls"))
 
 
 def test_one_seed_added(smoke):
     override = {"seeds": [*SIZES["seeds"], 2025]}
     one = {stage: count // SEEDS for stage, count in MODEL_JOBS.items()}
-    expected = one | {"mix_scores": len(ROWS), "audit_row": len(ROWS), "aggregate_seeds": 1}
+    rows = len(rows_with("model", "ebls"))
+    expected = one | {"mix_scores": rows, "audit_row": rows, "aggregate_seeds": 1}
     assert smoke.planned(override) == expected
 
 
@@ -103,7 +115,7 @@ def test_comments_and_key_order_of_the_config(edited):
         ("stages/fairway/counting/hashed.py", None),
         ("stages/aggregate_seeds.py", {"aggregate_seeds": 1}),
         ("stages/fairway/tables/aggregation.py", {"aggregate_seeds": 1}),
-        ("stages/fairway/artifact/gptq.py", MODEL_JOBS | row_jobs(ROWS)),
+        ("stages/fairway/artifact/gptq.py", MODEL_JOBS | row_jobs(rows_with("model", "ebls"))),
     ],
 )
 def test_edited_code_reruns_the_rules_that_use_it(edited, file, expected):
@@ -111,7 +123,7 @@ def test_edited_code_reruns_the_rules_that_use_it(edited, file, expected):
     planned = workflow.planned()
     if file.endswith("hashed.py"):
         expected = {"count_ngrams": len(CACHES), "audit_cache": len(CACHES)} | row_jobs(ROWS)
-        expected["mix_scores"] = SEEDS * len([row for row in ROWS if row["cache"] != "none"])
+        expected["mix_scores"] = mixings([row for row in ROWS if row["cache"] != "none"])
     if file.endswith("gptq.py"):
         expected = {key: value for key, value in expected.items() if key != "train_model"}
     assert planned == expected

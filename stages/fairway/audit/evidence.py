@@ -95,6 +95,13 @@ class ModelEvidence(_Evidence):
             raise StageError(f"{path}: distributions sum to 1 but for {off:g}; expected 1")
         return found
 
+    @classmethod
+    def uniform(cls, wanted: AuditTargets, vocabulary: int) -> Self:
+        """Of the uniform distribution, which nothing changes."""
+        stays = np.ones(len(wanted.changed), dtype=bool)
+        distributions = np.full((len(wanted.sampled), vocabulary), 1 / vocabulary)
+        return cls(*wanted, stays, "", distributions, "")
+
 
 @dataclass(frozen=True)
 class CacheEvidence(_Evidence):

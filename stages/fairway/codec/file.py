@@ -1,14 +1,16 @@
 """A text as a file of about as many bits as a row claims for it, and back.
 
 The row predicts, constriction's range coder (Bamler, arXiv:2201.01741) writes. The decoder needs
-the artifact, the tokenizer and the row's settings, and nothing of the text. A file:
+the artifact and the memory, where the row has them, the tokenizer and the row's settings, and
+nothing of the text. A file:
 
     magic      4 bytes
     checksum   uint32, CRC-32 of everything behind it
     format     uint8
-    artifact   8 bytes, beginning of the artifact's SHA-256
+    artifact   8 bytes, beginning of the artifact's SHA-256; zeros for a row without a network
+    memory     8 bytes, beginning of the memory's SHA-256; zeros without one
     row        8 bytes, beginning of the SHA-256 of the row's settings
-    versions   3 bytes each: torch, numpy, numba, constriction
+    versions   3 bytes each: torch (zeros without a network), numpy, numba, constriction
     probe      uint32, CRC-32 of the probabilities of a fixed short text
     text       uint32, CRC-32 of the text
     targets    uint32
@@ -25,24 +27,22 @@ import struct
 import zlib
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fairway.artifact.container import build_model, read_artifact
 from fairway.codec.coder import CodeError, Progress, decode_tokens, encode_tokens, no_progress
-from fairway.codec.prediction import ROW_KEYS, RowPredictor, require_row
+from fairway.codec.prediction import ROW_KEYS, Base, RowPredictor
 from fairway.corpus.exact_text import ExactText
 from fairway.corpus.shards import BOS
-from fairway.corpus.tokenizer import load_tokenizer
-from fairway.model.network import Model
-from fairway.stage import StageError, sha256_of
+from fairway.counting.memories import Memory
+from fairway.counting.memory_index import MemoryIndex, index_memory
+from fairway.stage import StageError
 
 MAGIC = b"FWTX"
-FORMAT = 1
+FORMAT = 2
 PACKAGES = ("torch", "numpy", "numba", "constriction")
-_HEADER = struct.Struct("<B8s8s12sIII")
+_HEADER = struct.Struct("<B8s8s8s12sIII")
 _START = len(MAGIC) + 4
 _PROBE_TOKENS = 64
 _NO_TEXT = (
@@ -58,6 +58,7 @@ class Header:
 
     format: int
     artifact: bytes
+    memory: bytes
     row: bytes
     versions: bytes
     probe: int
@@ -69,19 +70,24 @@ class Header:
 
 
 class Codec:
-    """Compresses and decompresses with one model and one row.
+    """Compresses and decompresses by one row.
 
-    settings: of the row, as mix_scores has them. Raises StageError for a row with hashed counts.
+    base: what its rule starts from; settings: of the row, as mix_scores has them; memory: what its
+    cache begins with, if it has one. Raises StageError for a row with hashed counts.
     """
 
     def __init__(
-        self, model: Model, text: ExactText, settings: dict[str, Any], artifact_sha256: str
+        self, base: Base, text: ExactText, settings: dict[str, Any], memory: Memory | None = None
     ) -> None:
-        self.model, self.text = model, text
-        self.settings = settings
-        self.artifact = bytes.fromhex(artifact_sha256)[:8]
+        self.base, self.text, self.settings = base, text, settings
+        self.memory: MemoryIndex | None = None
+        if memory is not None:
+            depth = settings["cache_settings"]["max_order"]
+            self.memory = index_memory(memory.tokens, depth)
+        self.artifact = _beginning(base.sha256)
+        self.memory_file = _beginning(memory.sha256 if memory else "")
         self.row = _row_sha256(settings)[:8]
-        self.probe = _probe(model, settings)
+        self.probe = _probe(base, settings, self.memory)
 
     def compress(self, tokens: np.ndarray, progress: Progress = no_progress) -> bytes:
         """The file of a text, given as its tokens from BOS on."""
@@ -91,8 +97,9 @@ class Codec:
         header = Header(
             FORMAT,
             self.artifact,
+            self.memory_file,
             self.row,
-            _versions(),
+            self._versions(),
             self.probe,
             zlib.crc32(self.text.decode(tokens)),
             len(tokens) - 1,
@@ -123,8 +130,9 @@ class Codec:
         """Raise StageError for the first thing that the file needs and that is not here."""
         for what, needed, found in (
             ("artifact", header.artifact.hex(), self.artifact.hex()),
+            ("memory", header.memory.hex(), self.memory_file.hex()),
             ("row settings", header.row.hex(), self.row.hex()),
-            *zip(PACKAGES, _dotted(header.versions), _dotted(_versions()), strict=True),
+            *zip(PACKAGES, _dotted(header.versions), _dotted(self._versions()), strict=True),
         ):
             if needed != found:
                 raise StageError(f"{name}: made with {what} {needed}; found {found}")
@@ -135,20 +143,16 @@ class Codec:
             )
 
     def _predictor(self, targets: int) -> RowPredictor:
-        return RowPredictor(self.model, self.settings, targets)
+        return RowPredictor(self.base, self.settings, targets, self.memory)
 
-
-def load_codec(artifact: Path, tokenizer: Path, settings: dict[str, Any]) -> Codec:
-    """The codec of an artifact, its tokenizer and a row's settings.
-
-    Raises StageError if they do not belong together.
-    """
-    stored = read_artifact(artifact)
-    vocabulary = stored.config["vocabulary"]
-    pieces = load_tokenizer(tokenizer, vocabulary)
-    stored.require_corpus(sha256_of(tokenizer), vocabulary, artifact)
-    require_row(settings, stored.config["rope_context"])
-    return Codec(build_model(stored), ExactText(pieces), settings, sha256_of(artifact))
+    def _versions(self) -> bytes:
+        """Of every package, three bytes; zeros for one that this row does not use."""
+        unused = {"torch"} - set(self.base.packages)
+        numbers = [
+            [0, 0, 0] if package in unused else re.findall(r"\d+", version(package))[:3]
+            for package in PACKAGES
+        ]
+        return bytes(min(int(number), 255) for three in numbers for number in three)
 
 
 def read_header(content: bytes, name: object) -> tuple[Header, bytes]:
@@ -174,9 +178,8 @@ def _row_sha256(settings: dict[str, Any]) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _versions() -> bytes:
-    numbers = [re.findall(r"\d+", version(package))[:3] for package in PACKAGES]
-    return bytes(min(int(number), 255) for three in numbers for number in three)
+def _beginning(sha256: str) -> bytes:
+    return bytes.fromhex(sha256)[:8].ljust(8, b"\0")
 
 
 def _dotted(versions: bytes) -> list[str]:
@@ -184,12 +187,12 @@ def _dotted(versions: bytes) -> list[str]:
     return [".".join(parts[start : start + 3]) for start in range(0, len(parts), 3)]
 
 
-def _probe(model: Model, settings: dict[str, Any]) -> int:
+def _probe(base: Base, settings: dict[str, Any], memory: MemoryIndex | None) -> int:
     """CRC-32 of the row's probabilities along a short text, in short windows, that repeats."""
     settings = settings | {"windows": _PROBE_WINDOWS}
-    predictor = RowPredictor(model, settings, _PROBE_TOKENS)
+    predictor = RowPredictor(base, settings, _PROBE_TOKENS, memory)
     checksum = 0
     for index in range(_PROBE_TOKENS):
-        predictor.push(BOS + index * index % 17 % model.config.vocabulary)
+        predictor.push(BOS + index * index % 17 % base.vocabulary)
         checksum = zlib.crc32(predictor.distribution().tobytes(), checksum)
     return checksum

@@ -4,80 +4,94 @@ The same windows, counts and gate as scoring, counting and mixing, but nothing i
 encoder and a decoder that make the same calls get the same floats, bit for bit, on one machine.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from scipy.special import entr
 
 from fairway.corpus.windows import WindowPlan
-from fairway.counting.caches import CacheSettings
+from fairway.counting.memory_index import MemoryIndex
 from fairway.counting.online import OnlineCounts
-from fairway.model.network import Model
+from fairway.counting.segments import NO_MEMORY
+from fairway.counting.settings import CacheSettings
 from fairway.rows.gate import Piece, row_gate
 from fairway.stage import StageError
 
-ROW_KEYS = ("windows", "gate", "cache_settings")  # what the probabilities depend on
+ROW_KEYS = ("windows", "gate", "cache_settings", "vocabulary")  # what probabilities depend on
 HASHED_REFUSAL = (
     "its counts are hashed, so its probabilities do not sum to 1 over the vocabulary and no "
     "decoder can use them; expected an exact cache (docs/validity.md)"
 )
 
 
-class NeuralSteps:
-    """The model's distribution of the next token, by the windows of scoring.
-
-    A window grows token by token to `length`; then the next one, `stride` further, is computed
-    anew from its first tokens, as scoring does.
-    """
-
-    def __init__(self, model: Model, length: int, stride: int) -> None:
-        self.model, self.length, self.stride = model, length, stride
-        self.window: list[int] = []
-        self.waiting: list[int] = []
-        self.state = model.start_state(1, length)
+class Steps(Protocol):
+    """Distributions along one text, before any cache."""
 
     def push(self, token: int) -> None:
-        """Take the next token; nothing is computed until it is asked for."""
-        self.window.append(token)
-        self.waiting.append(token)
-        if len(self.window) > self.length:
-            self.window = self.window[self.stride :]
-            self.waiting = list(self.window)
-            self.state = self.model.start_state(1, self.length)
+        """Take the next token."""
 
-    @torch.inference_mode()
     def distribution(self) -> np.ndarray:
         """p of the next token after at least one was pushed, float64 (vocabulary,)."""
-        tokens = torch.tensor([self.waiting])
-        self.waiting = []
-        logits = self.model.step(tokens, self.state)[0, -1]
-        return torch.softmax(logits.double(), dim=-1).numpy()
+
+
+class Base(Protocol):
+    """What a row's rule starts from: a network, or nothing.
+
+    packages: installed ones that its floats depend on; sha256: of its file, "" for none.
+    """
+
+    packages: tuple[str, ...]
+    sha256: str
+    vocabulary: int
+
+    def steps(self, length: int, stride: int) -> Steps:
+        """The distributions of one text, by windows of so many tokens."""
+
+
+class Uniform:
+    """The uniform distribution over the vocabulary, at every target."""
+
+    packages, sha256 = (), ""
+
+    def __init__(self, vocabulary: int) -> None:
+        self.vocabulary = vocabulary
+
+    def steps(self, length: int, stride: int) -> Steps:
+        return self
+
+    def push(self, token: int) -> None:
+        pass
+
+    def distribution(self) -> np.ndarray:
+        return np.full(self.vocabulary, 1 / self.vocabulary)
 
 
 class RowPredictor:
     """p of the next target of a row. Push the text's first token, then ask and push in turn.
 
     settings: `windows`, `gate` and `cache_settings` of the row, as mix_scores has them; targets:
-    how many there will be. Raises StageError for a hashed cache.
+    how many there will be; memory: index of what the cache begins with, if it has one, of the
+    depth of its highest order. Raises StageError for a hashed cache.
     """
 
-    def __init__(self, model: Model, settings: dict[str, Any], targets: int) -> None:
+    def __init__(
+        self, base: Base, settings: dict[str, Any], targets: int, memory: MemoryIndex | None = None
+    ) -> None:
         require_exact(settings)
         windows, cache = settings["windows"], settings["cache_settings"]
-        self.neural = NeuralSteps(model, **windows)
-        self.gate = row_gate(settings["gate"], cache)
+        self.base = base.steps(**windows)
+        self.gate = row_gate(settings["gate"], cache, memory.tokens if memory else NO_MEMORY)
         self.state = self.gate.start()
         self.asked: tuple[np.ndarray, np.float32, tuple | None] | None = None
         self.counts, self.whole = None, False
         if cache is not None:
             plan = WindowPlan(max(targets, windows["length"]), **windows)
-            vocabulary, self.whole = model.config.vocabulary, cache["output"] == "orders"
-            self.counts = OnlineCounts(CacheSettings.from_settings(cache), plan, vocabulary)
+            self.whole, counted = cache["output"] == "orders", CacheSettings.from_settings(cache)
+            self.counts = OnlineCounts(counted, plan, base.vocabulary, memory)
 
     def distribution(self) -> np.ndarray:
         """p of the next target, float64 (vocabulary,)."""
-        model = self.neural.distribution()
+        model = self.base.distribution()
         entropy = np.float32(entr(model).sum())  # float32 as in the score shards
         self.asked = model, entropy, self._read()
         return self.gate.distribution(self.state, *self.asked)
@@ -87,7 +101,7 @@ class RowPredictor:
         if self.asked is not None:
             self._learn(token, *self.asked)
             self.asked = None
-        self.neural.push(token)
+        self.base.push(token)
         if self.counts is not None:
             self.counts.push(token)
 
@@ -113,21 +127,18 @@ class RowPredictor:
         self.gate.nats(self.state, np.array([token], np.uint16), piece)
 
 
-def require_row(settings: dict[str, Any], context: int) -> None:
-    """Raise StageError unless the settings are a row's that can be a code, under this model.
-
-    context: tokens that the model can look at.
-    """
-    missing = [key for key in ROW_KEYS if key not in settings]
+def require_row(settings: dict[str, Any]) -> None:
+    """Raise StageError unless the settings are a row's that can be a code."""
+    missing = [key for key in ("model", *ROW_KEYS) if key not in settings]
     if missing:
         raise StageError(f"row settings: no `{missing[0]}`; expected a spec of mix_scores")
-    windows, gate, cache = (settings[key] for key in ROW_KEYS)
+    windows, gate, cache, vocabulary = (settings[key] for key in ROW_KEYS)
     try:
+        if type(vocabulary) is not int:
+            raise StageError(f"vocabulary: {vocabulary}; expected a whole number")
         if not all(type(windows[key]) is int for key in ("length", "stride")):
             raise StageError(f"windows: {windows}; expected whole numbers")
         WindowPlan(windows["length"], **windows)
-        if windows["length"] > context:
-            raise StageError(f"windows.length: {windows['length']}; the model takes {context}")
         if cache is not None:
             CacheSettings.from_settings(cache)
             require_exact(settings)

@@ -15,14 +15,16 @@ Nothing is unpacked beyond what the file declares, nor more than such a payload 
 import hashlib
 import lzma
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zstandard
 
 from fairway.corpus.shards import check_vocabulary
+from fairway.counting.segments import NO_MEMORY
 from fairway.stage import StageError, require_file
 
 MAGIC = b"FWMEMRY\x01"
@@ -54,6 +56,32 @@ class Memory:
         ):
             if found != expected:
                 raise StageError(f"{path}: {key} {found}; the text has {expected}")
+
+
+def memory_of(
+    paths: Sequence[Path], cache: dict[str, Any] | None, tokenizer_sha256: str, vocabulary: int
+) -> Memory | None:
+    """The memory that a cache begins with; None for a cache without one, or no cache.
+
+    paths: of its file, if there is one; cache: its settings. Raises StageError if it is not there
+    or is of another tokenizer than the text.
+    """
+    wanted = 0 if cache is None or cache.get("memory") is None else 1
+    if len(paths) != wanted:
+        raise StageError(f"--memory: {len(paths)} files; the cache takes {wanted}")
+    for path in paths:
+        memory = read_memory(path)
+        memory.require_corpus(tokenizer_sha256, vocabulary, path)
+        return memory
+    return None
+
+
+def memory_tokens(
+    paths: Sequence[Path], cache: dict[str, Any] | None, tokenizer_sha256: str, vocabulary: int
+) -> np.ndarray:
+    """The tokens of `memory_of`, none without a memory: what counting and gates begin with."""
+    memory = memory_of(paths, cache, tokenizer_sha256, vocabulary)
+    return NO_MEMORY if memory is None else memory.tokens
 
 
 def pack_memory(

@@ -7,7 +7,6 @@ import numpy as np
 from fairway.corpus.shards import BOS
 from fairway.stage import StageError
 
-BUDGETS = ("documents", "tokens", "bytes")
 _CLOSE_ENOUGH = 0.998  # of the bytes allowed
 _MOST_PACKINGS = 12
 

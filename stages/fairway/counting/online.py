@@ -20,8 +20,8 @@ into the tree, which would take a hundred times its size; its contexts are inter
 import numpy as np
 
 from fairway.corpus.shards import BOS
-from fairway.counting.memory_index import add_followers, advance_intervals, index_memory
-from fairway.counting.segments import NO_MEMORY, Segments, segment_last
+from fairway.counting.memory_index import MemoryIndex, add_followers, advance_intervals
+from fairway.counting.segments import Segments, segment_last
 from fairway.kernels.compiled import compiled
 from fairway.kernels.dictionary import FULLEST, doubled, find_slot, gram_key, scramble, slot_shift
 from fairway.stage import StageError
@@ -106,10 +106,10 @@ def read_contexts(nodes, known, totals, distinct, hits):
 class MemoryContexts:
     """The contexts of the next target in a memory, as the tokens after it come."""
 
-    def __init__(self, tokens: np.ndarray, settings) -> None:
-        self.index, self.settings = index_memory(tokens, settings.max_order), settings
+    def __init__(self, index: MemoryIndex, settings) -> None:
+        self.index, self.settings = index, settings
         self.intervals = np.zeros((settings.max_order, 2), dtype=np.int64)
-        self.intervals[0, 1] = len(tokens)
+        self.intervals[0, 1] = len(index.tokens)
 
     def push(self, token: int) -> None:
         """Take the next token."""
@@ -129,12 +129,12 @@ class OnlineCounts:
     """What an exact cache knows of the next target, while tokens are pushed one by one.
 
     settings: `CacheSettings` of kind exact; plan: the `WindowPlan` of the text; vocabulary: token
-    ids are below it; memory: uint16, the tokens before the text. One rank has the whole text.
-    Takes about 60 bytes per token and order, and 6 per token of memory.
+    ids are below it; memory: index of the tokens before the text, if there are any, to the depth
+    of max_order. One rank has the whole text. Takes about 60 bytes per token and order.
     Raises StageError for a hashed cache.
     """
 
-    def __init__(self, settings, plan, vocabulary: int, memory: np.ndarray = NO_MEMORY) -> None:
+    def __init__(self, settings, plan, vocabulary: int, memory: MemoryIndex | None = None) -> None:
         if settings.kind != "exact":
             raise StageError(f"cache.kind: {settings.kind}; counts of one token need exact")
         self.settings, self.vocabulary = settings, vocabulary
@@ -150,10 +150,12 @@ class OnlineCounts:
         self.known = np.full(settings.max_order, NONE, dtype=np.int64)
         self.known[0] = ROOT
         self.counted = self.known.copy()
-        self.memory = MemoryContexts(memory, settings) if len(memory) else None
-        for token in memory[-settings.max_order :].tolist():  # what first contexts reach back to
-            self.memory.push(token)
-            self._count(token, is_target=False)
+        self.memory = None
+        if memory is not None:
+            self.memory = MemoryContexts(memory, settings)
+            for token in memory.tokens[-settings.max_order :].tolist():  # reached by contexts
+                self.memory.push(token)
+                self._count(token, is_target=False)
 
     def push(self, token: int) -> None:
         """Take the next token of the text; the first is the one before target 1.

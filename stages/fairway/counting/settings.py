@@ -1,6 +1,8 @@
-"""An n-gram cache's settings, checked; no numpy and no numba, so that the Snakefile has them too.
+"""Settings of n-gram caches and memories, checked; no numpy and no numba, so that the Snakefile
+has them too.
 
-What the kinds of caches do is said in `fairway.counting.caches`.
+What the kinds of caches do is said in `fairway.counting.caches`, what a memory is in
+`fairway.counting.memories`.
 """
 
 from dataclasses import dataclass, fields
@@ -14,7 +16,11 @@ KIND_KEYS = {  # keys in which only this kind has a choice
     "hashed": frozenset({"buckets"}),
     "exact": frozenset({"update", "output"}),
 }
-_SPLIT_OF_TEXT = ("windows", "ranks")  # stand beside a cache's settings; they belong to the plan
+_BESIDE = ("windows", "ranks", "memory_settings")  # stand with a cache's settings, not among them
+MEMORY_KEYS = {  # the same for the budget of a memory
+    "all": frozenset(),
+    **dict.fromkeys(("documents", "tokens", "bytes"), frozenset({"size"})),
+}
 
 
 @dataclass(frozen=True)
@@ -43,21 +49,21 @@ class CacheSettings:
     memory: str | None = None
 
     def __post_init__(self) -> None:
-        _one_of("kind", self.kind, tuple(KIND_KEYS))
+        _one_of("cache.kind", self.kind, tuple(KIND_KEYS))
         exact = self.kind == "exact"
-        _one_of("update", self.update, ("segment", "token") if exact else ("segment",))
-        _one_of("output", self.output, ("match", "orders") if exact else ("match",))
-        _whole("max_order", self.max_order, 1, MAX_ORDER)
-        _whole("min_order", self.min_order, 1, self.max_order)
-        _whole("min_count", self.min_count, 1, 2**32 - 1)
-        _one_of("prefill", self.prefill, (True, False))
-        _one_of("cross_documents", self.cross_documents, (True, False))
+        _one_of("cache.update", self.update, ("segment", "token") if exact else ("segment",))
+        _one_of("cache.output", self.output, ("match", "orders") if exact else ("match",))
+        _whole("cache.max_order", self.max_order, 1, MAX_ORDER)
+        _whole("cache.min_order", self.min_order, 1, self.max_order)
+        _whole("cache.min_count", self.min_count, 1, 2**32 - 1)
+        _one_of("cache.prefill", self.prefill, (True, False))
+        _one_of("cache.cross_documents", self.cross_documents, (True, False))
         if self.memory is not None:
-            _one_of("prefill", self.prefill, (True,))  # what ranks begin with is one text
+            _one_of("cache.prefill", self.prefill, (True,))  # what ranks begin with is one text
         if exact:
-            _one_of("buckets", self.buckets, (None,))
+            _one_of("cache.buckets", self.buckets, (None,))
         else:
-            _whole("buckets", self.buckets, 1, MAX_BUCKETS)
+            _whole("cache.buckets", self.buckets, 1, MAX_BUCKETS)
             if self.buckets & (self.buckets - 1):
                 raise StageError(f"cache.buckets: {self.buckets}; expected a power of two")
 
@@ -68,13 +74,14 @@ class CacheSettings:
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Self:
-        """Check and complete a cache's settings; `windows` and `ranks` may stand beside them.
+        """Check and complete a cache's settings; `windows`, `ranks` and the settings of its memory
+        may stand beside them.
 
         Raises StageError naming the key, the value found and what was expected.
         """
         known = {field.name for field in fields(cls)}
         for key in settings:
-            if key not in known and key not in _SPLIT_OF_TEXT:
+            if key not in known and key not in _BESIDE:
                 raise StageError(f"cache.{key}: unknown key; expected one of {sorted(known)}")
         for key in ("kind", "max_order"):
             if key not in settings:
@@ -82,14 +89,41 @@ class CacheSettings:
         return cls(**{key: value for key, value in settings.items() if key in known})
 
 
+@dataclass(frozen=True)
+class MemorySettings:
+    """One memory: the last of the training text.
+
+    budget: what `size` counts, documents, tokens or bytes of the packed file; or all of the text,
+    and no size. compressor: lzma or zstd.
+    """
+
+    budget: str
+    size: int | None = None
+    compressor: str = "lzma"
+
+    def __post_init__(self) -> None:
+        _one_of("memory.budget", self.budget, tuple(MEMORY_KEYS))
+        _one_of("memory.compressor", self.compressor, ("lzma", "zstd"))
+        if self.budget == "all":
+            _one_of("memory.size", self.size, (None,))
+        else:
+            _whole("memory.size", self.size, 1, 2**63 - 1)
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """From a memory's entry in the configuration; other keys may stand beside its own."""
+        known = [field.name for field in fields(cls)]
+        return cls(**{key: settings[key] for key in known if key in settings})
+
+
 def _one_of(key: str, value: object, expected: tuple) -> None:
     if not any(
         value is choice or (value == choice and type(choice) is str) for choice in expected
     ):
         choices = " or ".join(str(choice) for choice in expected)
-        raise StageError(f"cache.{key}: {value}; expected {choices}")
+        raise StageError(f"{key}: {value}; expected {choices}")
 
 
 def _whole(key: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise StageError(f"cache.{key}: {value}; expected a whole number from {low} to {high}")
+        raise StageError(f"{key}: {value}; expected a whole number from {low} to {high}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from fairway.counting.counts import MatchCounts
 from fairway.counting.order_counts import OrderCounts
+from fairway.counting.segments import NO_MEMORY
 from fairway.counting.settings import CacheSettings
 from fairway.gates.bayes import BayesGate, BayesState, TargetCounts
 from fairway.gates.match import MatchGate, match_gate
@@ -93,13 +94,13 @@ class MatchRow(_Stateless):
 
 
 class BayesRow:
-    """The empirical-Bayes gate over all orders."""
+    """The empirical-Bayes gate over all orders, behind a memory."""
 
-    def __init__(self, gate: BayesGate) -> None:
-        self.gate = gate
+    def __init__(self, gate: BayesGate, memory: np.ndarray = NO_MEMORY) -> None:
+        self.gate, self.memory = gate, memory
 
     def start(self) -> BayesState:
-        return self.gate.start()
+        return self.gate.start(self.memory)
 
     def digest(self, state: BayesState) -> str:
         return state.digest()
@@ -112,9 +113,14 @@ class BayesRow:
         return self.gate.full_distribution(state, model, entropy, TargetCounts(*counts))
 
 
-def row_gate(gate: dict[str, Any] | None, cache: dict[str, Any] | None) -> RowGate:
+def row_gate(
+    gate: dict[str, Any] | None,
+    cache: dict[str, Any] | None,
+    memory: np.ndarray = NO_MEMORY,
+) -> RowGate:
     """The gate of a row from the settings of its gate and cache, both None for neural alone.
 
+    memory: uint16, the tokens that the cache begins with.
     Raises StageError if one is given without the other or they do not fit each other.
     """
     if (gate is None) != (cache is None):
@@ -122,7 +128,7 @@ def row_gate(gate: dict[str, Any] | None, cache: dict[str, Any] | None) -> RowGa
     if gate is None:
         return NeuralRow()
     if gate["kind"] == "empirical_bayes":
-        return BayesRow(BayesGate.from_settings(gate, cache))
+        return BayesRow(BayesGate.from_settings(gate, cache), memory)
     if cache["output"] != "match":
         raise StageError(
             f"gate {gate['kind']}: cache with output {cache['output']}; expected output match"

@@ -21,7 +21,8 @@ _LAYOUTS = {
 class Scores:
     """nll and entropy in nats, float32 (targets,), of targets first_target, first_target+1, …
 
-    artifact_sha256 names the packed model that made them; spec the settings and code.
+    artifact_sha256 names the packed model that made them; spec the settings and code; both are
+    empty where there is no model.
     """
 
     first_target: int
@@ -33,6 +34,12 @@ class Scores:
     def save(self, path: Path) -> None:
         """Write as .npz, atomically."""
         save_arrays(path, **self.__dict__)
+
+    @classmethod
+    def uniform(cls, first_target: int, last_target: int, vocabulary: int) -> "Scores":
+        """Of the uniform distribution over the vocabulary, which no artifact makes."""
+        nats = np.full(last_target + 1 - first_target, np.log(vocabulary), dtype=np.float32)
+        return cls(first_target, nats, nats, "", "")
 
     @classmethod
     def load(cls, path: Path) -> "Scores":

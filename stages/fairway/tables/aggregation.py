@@ -20,6 +20,7 @@ from fairway.tables.inputs import (
     Done,
     Kind,
     Ledger,
+    MemoryStats,
     Proof,
     QuantizeReport,
     ScoreStats,
@@ -35,6 +36,7 @@ SUMMARY_COLUMNS = [
 ]
 TRAIN_STEPS = ["training", "calibration", "quantising", "packing"]
 EVAL_STEPS = ["loading", "scoring", "counting", "mixing"]
+MODEL_STEPS = [*TRAIN_STEPS, "loading", "scoring"]
 
 
 def check_spec(path: Path, found: str | None, expected: str | None, stage: str) -> None:
@@ -59,6 +61,8 @@ def read_model(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dic
     """Sizes and seconds of one model and seed, their specs checked."""
     folder = results / "models" / row["model"] / f"seed{seed}"
     specs = row["specs"]
+    if specs["pack_artifact"] is None:  # no model
+        return {"artifact_sha256": "", "artifact_bytes": 0} | dict.fromkeys(MODEL_STEPS, 0.0)
     ledger_file = folder / "ledger.json"
     ledger = read_input(ledger_file, Ledger)
     for stage in ("train_model", "quantize_model", "pack_artifact"):
@@ -95,7 +99,7 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
     audit_file = results / "rows" / name / "audit.json"
     sums, audit = Sums.load(sums_file), read_made_by("audit_row", audit_file, Audit, specs)
     check_spec(sums_file, sums.spec, specs["mix_scores"], "mix_scores")
-    check_spec(sums_file, sums.scores_spec, specs["score_targets"], "score_targets")
+    check_spec(sums_file, sums.scores_spec or None, specs["score_targets"], "score_targets")
     check_spec(sums_file, sums.counts_spec, specs["count_ngrams"], "count_ngrams")
     check_spec(audit_file, audit.model_spec, specs["audit_model"], "audit_model")
     check_spec(audit_file, audit.cache_spec, specs["audit_cache"], "audit_cache")
@@ -109,10 +113,15 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
     if specs["count_ngrams"] is not None:
         stats = results / "counts" / row["cache"] / "stats.json"
         counting = read_made_by("count_ngrams", stats, CountStats, specs).seconds
+    if row["memory"] is not None:
+        file = results / "memories" / f"{row['memory']}.json"
+        memory = read_made_by("pack_memory", file, MemoryStats, specs)
+        model["artifact_bytes"] += memory.bytes
+        model["packing"] += memory.seconds
     return {
         "row": name,
         **{key: row[key] for key in ("model", "cache", "gate")},
-        "seed": seed,
+        "seed": None if specs["pack_artifact"] is None else seed,
         "bpb": sums.bits_per_byte,
         "nats": sums.nats,
         "bytes": sums.bytes,
@@ -132,9 +141,11 @@ def check_proof(results: Path, row: dict[str, Any], seed: int) -> None:
     """Refuse a row that claims a code length unless its current artifact's proof decoded."""
     path = results / "rows" / row["name"] / "proof.json"
     proof = read_made_by("prove_row", path, Proof, row["specs"])
-    ledger_file = results / "models" / row["model"] / f"seed{seed}" / "ledger.json"
-    ledger = read_input(ledger_file, Ledger)
-    check_spec(path, proof.artifact_sha256, ledger.artifact_sha256, "pack_artifact")
+    artifact = None
+    if row["specs"]["pack_artifact"] is not None:
+        ledger_file = results / "models" / row["model"] / f"seed{seed}" / "ledger.json"
+        artifact = read_input(ledger_file, Ledger).artifact_sha256
+    check_spec(path, proof.artifact_sha256, artifact, "pack_artifact")
     if not proof.decoded:
         raise StageError(f"{path}: decoded {proof.decoded}; row {row['name']} claims a length")
 
@@ -144,12 +155,11 @@ def seeds_table(results: Path, settings: dict[str, Any]) -> pd.DataFrame:
     ranks = settings["ranks"]
     for row in settings["rows"]:
         if "prove_row" in row["specs"]:
-            check_proof(results, row, settings["seeds"][0])
+            check_proof(results, row, row["seeds"][0])
     table = pd.DataFrame(
-        read_row(results, row, seed, ranks)
-        for row in settings["rows"]
-        for seed in settings["seeds"]
+        read_row(results, row, seed, ranks) for row in settings["rows"] for seed in row["seeds"]
     )
+    table["seed"] = table["seed"].astype("Int64")  # empty for a row without a model
     table["train_seconds"] = table[TRAIN_STEPS].sum(axis=1)
     table["eval_seconds"] = table[EVAL_STEPS].sum(axis=1)
     return table

@@ -59,6 +59,15 @@ class CountStats(View):
 
 
 @dataclass(frozen=True)
+class MemoryStats(View):
+    """A memory's JSON file of pack_memory; bytes: of the packed file."""
+
+    spec: str
+    bytes: Positive
+    seconds: Amount
+
+
+@dataclass(frozen=True)
 class Normalised(View):
     mean_z: Mass
 
@@ -87,7 +96,7 @@ class Audit(View):
     """audit.json of a row; seeds: figures by seed."""
 
     spec: str
-    model_spec: str
+    model_spec: str | None
     cache_spec: str | None
     is_code_length: bool
     checks: Checks
@@ -99,7 +108,7 @@ class Proof(View):
     """proof.json of a row that claims a code length."""
 
     spec: str
-    artifact_sha256: str
+    artifact_sha256: str | None
     decoded: bool
 
 

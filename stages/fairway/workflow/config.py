@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from fairway.rows.entry import NONE
 from fairway.stage import StageError
 from fairway.workflow.values import value_faults
 
@@ -23,7 +24,6 @@ BOUNDS = {
     "maximum": "at most",
     "exclusiveMaximum": "below",
 }
-NONE = "none"  # the cache and gate of a row that has none
 
 
 def resolve_config(config: Config, schema_file: Path) -> Config:
@@ -123,9 +123,15 @@ def _is_number(value: Any) -> bool:
 
 def _reference_faults(config: Config) -> Iterator[str]:
     """Faults that a schema cannot see: names that rows refer to, twice-named rows and seeds."""
-    for section in ("models", "caches", "gates"):
+    for section in ("models", "caches", "gates", "memories"):
         if NONE in config[section]:
             yield f"config key `{section}.{NONE}`: the name `{NONE}` is reserved"
+    for name, cache in config["caches"].items():
+        if cache["memory"] not in (None, *config["memories"]):
+            yield (
+                f"config key `caches.{name}.memory`: {cache['memory']!r} is not in `memories`; "
+                f"{_nearest(cache['memory'], list(config['memories']))}"
+            )
     names = [row["name"] for row in config["rows"]]
     for index, row in enumerate(config["rows"]):
         place = f"rows.{index} ({row['name']})"
@@ -138,7 +144,7 @@ def _reference_faults(config: Config) -> Iterator[str]:
 
 def _row_faults(config: Config, place: str, row: Config) -> Iterator[str]:
     for key, section in (("model", "models"), ("cache", "caches"), ("gate", "gates")):
-        known = list(config[section]) + ([NONE] if key != "model" else [])
+        known = [*config[section], NONE]
         if row[key] not in known:
             yield (
                 f"config key `{place}.{key}`: {row[key]!r} is not in `{section}`; "
@@ -165,3 +171,14 @@ def _row_faults(config: Config, place: str, row: Config) -> Iterator[str]:
 def is_decodable(config: Config, row: Config) -> bool:
     """Whether a row can be a code, and so is proven: it has no cache, or an exact one."""
     return row["cache"] == NONE or config["caches"][row["cache"]]["kind"] == "exact"
+
+
+def used(config: Config, key: str) -> list[str]:
+    """Names of the models or caches (key: model, cache) that rows have, each once, in order."""
+    return [name for name in dict.fromkeys(row[key] for row in config["rows"]) if name != NONE]
+
+
+def used_memories(config: Config) -> list[str]:
+    """Names of the memories that the rows' caches begin with."""
+    memories = (config["caches"][name]["memory"] for name in used(config, "cache"))
+    return [name for name in dict.fromkeys(memories) if name is not None]

@@ -4,9 +4,9 @@ A job takes its rule's `seconds` and its size over `per_second`, both from the c
 `estimates`, where it is said how each was found. Sizes follow from the configuration, by rule:
 fetch_corpus bytes; encode_corpus tokens of training and validation; train_model steps, or what
 max_seconds leaves of them; quantize_model calibration tokens; pack_artifact parameters;
-score_targets targets; count_ngrams targets × orders; mix_scores counts read: targets, or
-targets × orders where the cache gives every order; audit_model windows; audit_cache targets ×
-orders × counts made; prove_row bytes.
+score_targets targets; pack_memory tokens of training; count_ngrams targets, with the memory's, ×
+orders; mix_scores counts read: targets, or targets × orders where the cache gives every order;
+audit_model windows; audit_cache targets × orders × counts made; prove_row bytes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairway.model.architecture import ModelSizes
+from fairway.rows.entry import row_seeds
 from fairway.stage import StageError
-from fairway.workflow.config import NONE, is_decodable
+from fairway.workflow.config import is_decodable, used, used_memories
 
 COUNTING_THREADS = 2  # of rule count_ngrams
 SCORE_BYTES = 8  # per target: nll and entropy, float32
@@ -23,6 +24,7 @@ COUNT_BYTES = {
     "match": 9,
     "orders": 31,
 }  # per target; orders: measured, 10 M tokens of English
+MEMORY_BYTES = 0.46  # per token of a packed memory; measured, docstrings (LZMA)
 RESUME_COPIES = 4  # of the weights: themselves, momentum, EMA, SWA
 
 
@@ -84,17 +86,21 @@ def planned_jobs(
     for _seed in config["seeds"]:
         for name, sizes in models.items():
             yield from _model_jobs(config, config["models"][name], sizes, corpus.targets)
-    used = dict.fromkeys(row["cache"] for row in config["rows"])
-    for cache in (config["caches"][name] for name in used if name != NONE):
+    for name in used_memories(config):
+        tokens = _memory_tokens(config["memories"][name], corpus)
+        yield Job("pack_memory", tokens, disk=int(MEMORY_BYTES * tokens))
+    for cache in (config["caches"][name] for name in used(config, "cache")):
         disk = COUNT_BYTES[cache["output"]] * corpus.targets
-        size = corpus.targets * _orders(cache)
+        memory = config["memories"].get(cache["memory"])
+        tokens = _memory_tokens(memory, corpus) if memory else 0
+        size = (tokens + corpus.targets) * _orders(cache)
         yield Job("count_ngrams", size, cpus=COUNTING_THREADS, disk=disk)
         times = 2 + config["audit"]["causality_targets"]  # for the vocabulary, and when changed
         yield Job("audit_cache", size * times, cpus=COUNTING_THREADS)
     for row in config["rows"]:
         cache = config["caches"].get(row["cache"])
         every_order = cache is not None and cache["output"] == "orders"
-        for _seed in config["seeds"]:
+        for _seed in row_seeds(config, row):
             yield Job("mix_scores", corpus.targets * (_orders(cache) if every_order else 1))
     for _row in config["rows"]:
         yield Job("audit_row")
@@ -102,6 +108,12 @@ def planned_jobs(
         if is_decodable(config, row):
             yield Job("prove_row", config["proof"]["bytes"])
     yield Job("aggregate_seeds")
+
+
+def _memory_tokens(memory: Mapping[str, Any], corpus: CorpusSizes) -> float:
+    """Tokens that a memory holds at most."""
+    each = {"tokens": 1.0, "bytes": 1 / MEMORY_BYTES}.get(memory["budget"], float("inf"))
+    return min(corpus.train_tokens, each * (memory["size"] or 1))
 
 
 def _orders(cache: Mapping[str, Any]) -> int:
@@ -180,7 +192,7 @@ def estimate(
         cost.gpu_seconds += job.gpus * seconds
         cost.cpu_seconds += job.cpus * seconds
         cost.disk += job.disk
-    largest = max(sizes.checkpoint for sizes in models.values())
+    largest = max((sizes.checkpoint for sizes in models.values()), default=0)
     return Estimate(list(costs.values()), RESUME_COPIES * largest)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from fairway.counting.settings import KIND_KEYS as CACHE_KEYS
+from fairway.counting.settings import MEMORY_KEYS
 from fairway.gates.settings import KIND_KEYS as GATE_KEYS
 from fairway.model.architecture import KIND_KEYS as LAYERS_KEYS
 from fairway.stage import StageError
@@ -22,6 +23,7 @@ Config = dict[str, Any]
 KINDS = (
     (("gates", "*"), "kind", GATE_KEYS),
     (("caches", "*"), "kind", CACHE_KEYS),
+    (("memories", "*"), "budget", MEMORY_KEYS),
     (("models", "*", "architecture"), "layers", LAYERS_KEYS),
 )
 DIGITS = r"[0-9][0-9_]*"

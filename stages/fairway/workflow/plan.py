@@ -10,8 +10,9 @@ from typing import Any
 
 from fairway.corpus.documents import expand_paths
 from fairway.corpus.downloads import download_key
+from fairway.rows.entry import NONE, row_seeds
 from fairway.stage import StageError
-from fairway.workflow.config import NONE, is_decodable, resolve_config
+from fairway.workflow.config import is_decodable, resolve_config, used, used_memories
 from fairway.workflow.specs import SpecWriter
 
 
@@ -29,9 +30,8 @@ class Plan:
         self.seeds, self.ranks = self.config["seeds"], range(self.config["ranks"])
         self.rows = {row["name"]: row for row in self.config["rows"]}
         self.decodable = [n for n, row in self.rows.items() if is_decodable(self.config, row)]
-        self.models = list(dict.fromkeys(row["model"] for row in self.rows.values()))
-        caches = dict.fromkeys(row["cache"] for row in self.rows.values())
-        self.caches = [cache for cache in caches if cache != NONE]
+        self.models, self.caches = used(self.config, "model"), used(self.config, "cache")
+        self.memories = used_memories(self.config)
         self.given_shards = self.config["corpus"]["kind"] == "shards"
         self.downloads = self.given_shards and self.config["corpus"]["download"] is not None
         self.receipt = f"results/corpus/download.{download_key(self.config['corpus'])}.json"
@@ -63,7 +63,8 @@ class Plan:
         """
         if wildcard is None:
             return self.specs.path(stage)
-        for key in {"model": self.models, "cache": self.caches, "row": self.rows}[wildcard]:
+        keys = {"model": self.models, "cache": self.caches, "row": self.rows}
+        for key in (keys | {"memory": self.memories})[wildcard]:
             self.specs.path(stage, key)
         return lambda wildcards: self.specs.path(stage, getattr(wildcards, wildcard))
 
@@ -76,10 +77,24 @@ class Plan:
         log = "2> {log}" if printed else "> {log} 2>&1"
         return f"{literal(shlex.join([self.python, script]))} --spec {{input.spec}} {flags} {log}"
 
+    def row_seeds(self, row: str) -> list[int]:
+        """The seeds that a row is scored with; 0 stands for the one score of a row of no model."""
+        return row_seeds(self.config, self.rows[row])
+
+    def row_files(self, row: str, name: str) -> list[str]:
+        """One file of a row, seed by seed; name: what follows the seed's number."""
+        return [f"results/rows/{row}/seed{seed}.{name}" for seed in self.row_seeds(row)]
+
+    @property
+    def pairs(self) -> dict[str, list]:
+        """Every row with each of its seeds, as two lists for `expand` to zip."""
+        pairs = [(row, seed) for row in self.rows for seed in self.row_seeds(row)]
+        return dict(zip(("row", "seed"), map(list, zip(*pairs, strict=True)), strict=True))
+
     def scores(self, row: str, seeds: list[int]) -> list[str]:
-        """Score shards of a row's model: seed by seed, rank by rank."""
-        folder = f"results/models/{self.rows[row]['model']}"
-        return [f"{folder}/seed{s}/scores/rank{rank}.npz" for s in seeds for rank in self.ranks]
+        """Score shards of a row's model: seed by seed, rank by rank; none without a model."""
+        shards = [(seed, f"scores/rank{rank}.npz") for seed in seeds for rank in self.ranks]
+        return [path for seed, name in shards for path in self.model_files(row, name, [seed])]
 
     def counts(self, row: str) -> list[str]:
         """Count shards of a row's cache, rank by rank; none for the neural row."""
@@ -92,9 +107,18 @@ class Plan:
         return [f"results/counts/{cache}/audit.npz"] if cache != NONE else []
 
     def model_files(self, row: str, name: str, seeds: list[int]) -> list[str]:
-        """One file of a row's model, seed by seed."""
-        folder = f"results/models/{self.rows[row]['model']}"
-        return [f"{folder}/seed{seed}/{name}" for seed in seeds]
+        """One file of a row's model, seed by seed; none without a model."""
+        model = self.rows[row]["model"]
+        return [f"results/models/{model}/seed{s}/{name}" for s in seeds if model != NONE]
+
+    def memory(self, cache: str) -> list[str]:
+        """The memory that a cache begins with; none for one without, or for no cache."""
+        memory = self.config["caches"].get(cache, {}).get("memory")
+        return [f"results/memories/{memory}.bin"] if memory else []
+
+    def row_memory(self, row: str) -> list[str]:
+        """The memory of a row's cache."""
+        return self.memory(self.rows[row]["cache"])
 
     def threads(self, section: str) -> Any:
         """Function of wildcards: CPU threads of a model's job, over all its processes."""

@@ -15,8 +15,9 @@ from fairway.closure import STAGES, code_sha256
 from fairway.corpus.downloads import downloaded_corpus
 from fairway.corpus.packages import versions_of
 from fairway.corpus.windows import require_windows
+from fairway.rows.entry import NONE, row_seeds
 from fairway.stage import StageError, atomic_output, read_json
-from fairway.workflow.config import NONE, is_decodable, resolve_config
+from fairway.workflow.config import is_decodable, resolve_config
 from fairway.workflow.layers import read_layer
 
 Config = dict[str, Any]
@@ -143,15 +144,27 @@ class SpecWriter:
     def score_targets(self, model: str) -> Config:
         return self.config["models"][model]["scoring"] | self.windows
 
+    def pack_memory(self, memory: str) -> Config:
+        limit = {"artifact_bytes": self.config["limits"]["artifact_bytes"]}
+        return {"memory": memory} | self.config["memories"][memory] | limit
+
     def count_ngrams(self, cache: str) -> Config:
-        return self.config["caches"][cache] | self.windows
+        return self._cache(cache) | self.windows
+
+    def _cache(self, cache: str) -> Config | None:
+        """Settings of a cache, with those of its memory; None for the cache of a row of none."""
+        if cache == NONE:
+            return None
+        settings = self.config["caches"][cache]
+        if settings["memory"] is None:
+            return settings
+        return settings | {"memory_settings": self.config["memories"][settings["memory"]]}
 
     def audit_model(self, model: str) -> Config:
         return self.score_targets(model) | {"audit": self.audited}
 
     def audit_cache(self, cache: str) -> Config:
-        settings = {"cache_settings": self.config["caches"][cache], "audit": self.audited}
-        return self.windows | settings
+        return self.windows | {"cache_settings": self._cache(cache), "audit": self.audited}
 
     def mix_scores(self, row: str) -> Config:
         return self._row(row) | {"audit": self.audited}
@@ -160,10 +173,11 @@ class SpecWriter:
         entry = self.rows[row]
         return self.windows | {
             "row": row,
-            "model": entry["model"],
+            "model": None if entry["model"] == NONE else entry["model"],
             "cache": entry["cache"],
-            "cache_settings": self.config["caches"].get(entry["cache"]),
+            "cache_settings": self._cache(entry["cache"]),
             "gate": self.config["gates"].get(entry["gate"]),
+            "vocabulary": self.config["corpus"]["vocabulary"],
         }
 
     def audit_row(self, row: str) -> Config:
@@ -171,13 +185,19 @@ class SpecWriter:
         return self._row(row) | claim | {"audit": self.config["audit"]}
 
     def prove_row(self, row: str) -> Config:
-        return self._row(row) | {"proof": self.config["proof"]}
+        seed = {"seed": row_seeds(self.config, self.rows[row])[0]}  # whose artifact it is
+        return self._row(row) | seed | {"proof": self.config["proof"]}
 
     def sweep_buckets(self) -> Config:
         row = self.config["sweep"]["row"]
-        if row not in self.rows or self._row(row)["cache_settings"] is None:
-            raise StageError(f"config key `sweep.row`: {row!r}; expected a row with a cache")
-        return self._row(row) | {"sweep": self.config["sweep"]}
+        settings = self._row(row) if row in self.rows else {"model": None}
+        cache = settings.get("cache_settings")
+        if settings["model"] is None or cache is None or cache["memory"] is not None:
+            raise StageError(
+                f"config key `sweep.row`: {row!r}; expected a row with a model and a cache, and "
+                "without a memory"
+            )
+        return settings | {"sweep": self.config["sweep"]}
 
     def write_report(self) -> Config:
         """The whole configuration, and the default one that it is compared with."""
@@ -198,9 +218,13 @@ class SpecWriter:
     def _expected(self, row: Config) -> Config:
         model, cache = row["model"], row["cache"]
         specs = {stage: self.sha256(stage, row["name"]) for stage in ("mix_scores", "audit_row")}
-        specs |= {stage: self.sha256(stage, model) for stage in MODEL_STAGES}
+        for stage in MODEL_STAGES:
+            specs[stage] = None if model == NONE else self.sha256(stage, model)
         if is_decodable(self.config, row):
             specs["prove_row"] = self.sha256("prove_row", row["name"])
         for stage in ("count_ngrams", "audit_cache"):
             specs[stage] = None if cache == NONE else self.sha256(stage, cache)
-        return {key: row[key] for key in ("name", "model", "cache", "gate")} | {"specs": specs}
+        memory = None if cache == NONE else self.config["caches"][cache]["memory"]
+        specs["pack_memory"] = None if memory is None else self.sha256("pack_memory", memory)
+        entry = {key: row[key] for key in ("name", "model", "cache", "gate")}
+        return entry | {"memory": memory, "seeds": row_seeds(self.config, row), "specs": specs}

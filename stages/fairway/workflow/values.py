@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fairway.corpus.windows import WindowPlan
-from fairway.counting.settings import CacheSettings
+from fairway.counting.settings import CacheSettings, MemorySettings
 from fairway.gates.settings import BayesSettings, MatchSettings
 from fairway.model.architecture import ModelConfig
 from fairway.stage import StageError
@@ -29,6 +29,8 @@ def value_faults(config: Config) -> Iterator[str]:
         yield from _model_faults(f"models.{name}", model, config["corpus"]["vocabulary"])
     for name, cache in config["caches"].items():
         yield from _faults(f"caches.{name}", "cache", CacheSettings.from_settings, cache)
+    for name, memory in config["memories"].items():
+        yield from _faults(f"memories.{name}", "memory", MemorySettings.from_settings, memory)
     for name, gate in config["gates"].items():
         if gate["kind"] != "empirical_bayes":
             within = f"gate {gate['kind']}"
@@ -67,8 +69,8 @@ def _model_faults(place: str, model: Config, vocabulary: int) -> Iterator[str]:
 
 def _row_faults(config: Config, row: Config) -> Iterator[str]:
     """What does not fit together in a row: windows and model, gate and cache."""
-    length, model = config["windows"]["length"], config["models"][row["model"]]
-    context = model["architecture"].get("rope_context", length)
+    length, model = config["windows"]["length"], config["models"].get(row["model"])
+    context = model["architecture"].get("rope_context", length) if model else length
     if length > context:
         yield (
             f"config key `windows.length`: {length}; expected at most "

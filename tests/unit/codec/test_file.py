@@ -15,12 +15,23 @@ from fairway.codec.proof import OVERHEAD_BITS, claimed_bits, overhead_fraction
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets
 from fairway.counting.counts import MatchCounts
+from fairway.counting.segments import NO_MEMORY
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import RankShard, row_mixer
 from fairway.scoring.forward import distributions_at, score_windows
 from fairway.scoring.scores import Scores
 from fairway.stage import StageError
-from support.tiny_rows import EXACT, ROWS, WINDOWS, codec_model, codec_of, repetitive_tokens, row
+from support.corpus_samples import VOCABULARY
+from support.tiny_rows import (
+    EXACT,
+    ROWS,
+    WINDOWS,
+    base_of,
+    codec_model,
+    codec_of,
+    repetitive_tokens,
+    row,
+)
 
 TOKENS = repetitive_tokens(151)
 PLAN = WindowPlan(len(TOKENS) - 1, **WINDOWS)
@@ -28,7 +39,8 @@ PLAN = WindowPlan(len(TOKENS) - 1, **WINDOWS)
 
 def predicted(settings: dict, tokens: np.ndarray) -> np.ndarray:
     """Distributions of all targets, (targets, vocabulary)."""
-    predictor = RowPredictor(codec_model(), settings, len(tokens) - 1)
+    memory = codec_of(settings).memory
+    predictor = RowPredictor(base_of(settings), settings, len(tokens) - 1, memory)
     found = []
     for token in tokens[:-1].tolist():
         predictor.push(token)
@@ -39,13 +51,18 @@ def predicted(settings: dict, tokens: np.ndarray) -> np.ndarray:
 def claimed(settings: dict, tokens: np.ndarray, targets: int) -> float:
     """Bits that mixing claims for the first targets, from scores and counts of the whole text."""
     nll, entropy = score_windows(codec_model(), tokens, PLAN, range(len(PLAN)), 4)
+    scores = Scores(1, nll, entropy, "artifact", "spec")
+    if settings["model"] is None:
+        scores = Scores.uniform(1, PLAN.targets, VOCABULARY)
+    memory = codec_of(settings).memory
+    seen = memory.tokens if memory else NO_MEMORY
     counts = None
     if settings["cache_settings"]:
         cache = CacheSettings.from_settings(settings["cache_settings"])
-        counts = count_targets(tokens, PLAN, 1, PLAN.targets, cache)
+        counts = count_targets(tokens, PLAN, 1, PLAN.targets, cache, memory=seen)
         assert not isinstance(counts, MatchCounts) or (counts.order > 0).mean() > 0.3
-    shard = RankShard("rank0", Scores(1, nll, entropy, "artifact", "spec"), counts)
-    mixer = row_mixer(row_gate(settings["gate"], settings["cache_settings"]), tokens)
+    shard = RankShard("rank0", scores, counts)
+    mixer = row_mixer(row_gate(settings["gate"], settings["cache_settings"], seen), tokens)
     return claimed_bits(mixer, [shard], targets)
 
 
@@ -125,8 +142,9 @@ def with_header(**changes: object) -> bytes:
         (CONTENT[:7], "file: 7 bytes with a wrong checksum; damaged or cut"),
         (CONTENT[:-1], "wrong checksum; damaged or cut"),
         (CONTENT + b"\0", "wrong checksum; damaged or cut"),
-        (with_header(format=9), "file: format 9; expected 1"),
+        (with_header(format=9), "file: format 9; expected 2"),
         (with_header(artifact=b"01234567"), "made with artifact 3031323334353637; found abababab"),
+        (with_header(memory=b"01234567"), "made with memory 3031323334353637; found 00000000"),
         (with_header(row=b"01234567"), "made with row settings 3031323334353637; found "),
         (with_header(versions=bytes([2, 6, 1] * 4)), r"made with torch 2\.6\.1; found \d+\.\d+"),
         (with_header(probe=255), "checksum 000000ff; found .*another processor or other code"),
@@ -190,7 +208,7 @@ def test_floats_that_differ_later_are_an_error_too(monkeypatch):
 
     class Drifting(RowPredictor):
         def distribution(self) -> np.ndarray:
-            return np.roll(super().distribution(), len(self.neural.window) > 20)
+            return np.roll(super().distribution(), len(self.base.window) > 20)
 
     monkeypatch.setattr(codec_module, "RowPredictor", Drifting)
     with pytest.raises(StageError, match="file: does not decode to its text"):

@@ -10,12 +10,12 @@ import codec
 from fairway.codec.prediction import require_row
 from fairway.stage import StageError
 from support.tiny_models import CONTEXT
-from support.tiny_rows import ROWS
+from support.tiny_rows import ROWS, codec_of
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_of_every_kind_are_right(name):
-    require_row(ROWS[name], CONTEXT)
+    require_row(ROWS[name])
 
 
 HOSTILE = [None, True, 0, -1, 2.5, 10**30, "x", [], [1], {}, {"kind": 3}]
@@ -35,7 +35,7 @@ def test_hostile_settings_are_one_line(name):
                 if value == "absent":
                     del place[last]
                 try:
-                    require_row(settings, CONTEXT)
+                    require_row(settings)
                 except StageError as error:
                     assert len(str(error).splitlines()) == 1
                     refused += 1
@@ -46,15 +46,25 @@ def test_hostile_settings_are_one_line(name):
     ("windows", "message"),
     [
         ({"length": 2.0, "stride": 1}, "expected whole numbers"),
-        ({"length": CONTEXT + 1, "stride": 1}, f"the model takes {CONTEXT}"),
-        ({"length": 10**12, "stride": 1}, f"the model takes {CONTEXT}"),
         ({"length": CONTEXT, "stride": 0}, r"windows\.stride: 0; expected 1 to"),
         ([CONTEXT, 1], "TypeError"),
     ],
 )
-def test_windows_that_the_model_cannot_have(windows, message):
+def test_windows_that_are_none(windows, message):
     with pytest.raises(StageError, match=message):
-        require_row(ROWS["neural"] | {"windows": windows}, CONTEXT)
+        require_row(ROWS["neural"] | {"windows": windows})
+
+
+@pytest.mark.parametrize("length", [CONTEXT + 1, 10**12])
+def test_windows_beyond_the_models_context(length):
+    with pytest.raises(StageError, match=rf"windows\.length: {length}; the model takes {CONTEXT}"):
+        codec_of(ROWS["neural"] | {"windows": {"length": length, "stride": 1}})._predictor(100)
+
+
+@pytest.mark.parametrize("vocabulary", ["1024", None, 2.5])
+def test_a_vocabulary_is_a_number(vocabulary):
+    with pytest.raises(StageError, match=r"vocabulary: .*; expected a whole number"):
+        require_row(ROWS["uniform"] | {"vocabulary": vocabulary})
 
 
 @pytest.mark.parametrize("output", [".", "no/such/folder/x", "file/x"])

@@ -16,6 +16,8 @@ from fairway.corpus.manifest import Manifest, TokenizerFile, TrainText, ValText
 from fairway.corpus.shards import write_shard
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_ranks
+from fairway.counting.memories import pack_memory
+from fairway.counting.segments import NO_MEMORY
 from fairway.rows.profile import Profile
 from fairway.rows.sums import Sums
 from fairway.scoring.forward import score_windows
@@ -33,12 +35,20 @@ CACHES = {
     "exact": {"kind": "exact", "max_order": 5, "output": "match", "update": "segment"},
     "orders": {"kind": "exact", "max_order": 5, "output": "orders", "update": "token"},
 }
+CACHES |= {f"{name}_memory": CACHES[name] | {"memory": "some"} for name in list(CACHES)}
 ROWS = {
     "neural": (None, None),
     "hashed": ("hashed", {"kind": "entropy", "threshold": 4.0}),
     "exact": ("exact", {"kind": "fixed", "alpha": 0.4}),
     "bayes": ("orders", {"kind": "empirical_bayes"}),
+    "uniform": (None, None),
+    "counts_only": ("orders", {"kind": "empirical_bayes"}),
+    "memory_only": ("orders_memory", {"kind": "empirical_bayes"}),
+    "hashed_memory": ("hashed_memory", {"kind": "entropy", "threshold": 4.0}),
+    "exact_memory": ("exact_memory", {"kind": "fixed", "alpha": 0.4}),
+    "bayes_memory": ("orders_memory", {"kind": "empirical_bayes"}),
 }
+WITHOUT_MODEL = ("uniform", "counts_only", "memory_only")
 SCORING = {"device": "cpu", "threads": 1, "batch_windows": 16, "precision": "float32"}
 AUDIT = {"mass_targets": 20, "causality_targets": 2, "null_tokens": 2000, "seed": 1}
 
@@ -62,7 +72,9 @@ class Workplace:
             TrainText(0, 0, ()), val, folder,
         ).save(folder / "manifest.json")  # fmt: skip
         self.artifact = write_artifact(folder / "artifact.bin", "1" * 64)
-        self.tokens = tokens
+        self.tokens, self.memory = tokens, repetitive_tokens(900)[500:]
+        packed = pack_memory(self.memory, VOCABULARY, "1" * 64, "lzma")
+        (folder / "memory.bin").write_bytes(packed)
         self.scores = score_windows(codec_model(), tokens, PLAN, range(len(PLAN)), 16)
 
     def shards(self, cache: str | None, ranks: int) -> tuple[list[str], list[str]]:
@@ -77,7 +89,9 @@ class Workplace:
             Scores(first, nll, entropy, artifact, "scores").save(scores[-1])
         if cache:
             settings = CacheSettings.from_settings(DEFAULTS | CACHES[cache])
-            for rank, found in enumerate(count_ranks(self.tokens, PLAN, ranks, settings)):
+            memory = self.memory if settings.memory else NO_MEMORY
+            found_of_all = count_ranks(self.tokens, PLAN, ranks, settings, memory=memory)
+            for rank, found in enumerate(found_of_all):
                 counts.append(self.folder / f"{cache}{ranks}_{rank}.npz")
                 replace(found, spec="counts").save(counts[-1])
         return list(map(str, scores)), list(map(str, counts))
@@ -86,13 +100,17 @@ class Workplace:
         """Run a stage's main in this process."""
         cache, gate = ROWS[row]
         cache_settings = DEFAULTS | CACHES[cache] if cache else None
+        model = None if row in WITHOUT_MODEL else "tiny"
         values = {"row": row, "gate": gate, "cache_settings": cache_settings, "ranks": ranks}
+        values |= {"model": model, "vocabulary": VOCABULARY}
         spec = self.folder / f"{stage.__name__}.spec.json"
         settings = {**values, "windows": WINDOWS, "audit": AUDIT, **settings}
         spec.write_text(json.dumps({"code": "test", "settings": settings}))
         common = ["--spec", str(spec), "--manifest", str(self.folder / "manifest.json")]
         if stage is not audit_row:
             common += ["--val", str(self.folder / "val.bin")]
+        if cache and cache.endswith("memory") and stage is not audit_model:
+            common += ["--memory", str(self.folder / "memory.bin")]
         sys.argv = [stage.__name__, *common, *flags]
         stage.main()
 
@@ -110,9 +128,12 @@ class Workplace:
         """The flags that name what a row is mixed from and to."""
         scores, counts = self.shards(ROWS[row][0], ranks)
         model, cache = self.audited(row, ranks, counts)
+        models = [model]
+        if row in WITHOUT_MODEL:
+            scores, models = [], []
         flags = ["--scores", *scores, "--counts", *counts, "--seed", "7"]
         flags += ["--val-bytes", str(self.folder / "val_bytes.npy")]
-        flags += ["--model-audit", model, "--cache-audit", *cache]
+        flags += ["--model-audit", *models, "--cache-audit", *cache]
         flags += ["--evidence", str(self.folder / "row.npz")]
         flags += ["--profile", str(self.folder / "profile.npz")]
         return [*flags, "--sums", str(self.folder / "sums.json")]
@@ -128,7 +149,8 @@ class Workplace:
             self.mix(row, 3)
         output = self.folder / "audit.json"
         cache = [str(self.folder / "cache.npz")] if ROWS[row][0] else []
-        flags = ["--models", str(self.folder / "model.npz"), "--cache", *cache]
+        models = [] if row in WITHOUT_MODEL else [str(self.folder / "model.npz")]
+        flags = ["--models", *models, "--cache", *cache]
         flags += ["--sums", str(self.folder / "sums.json")]
         flags += ["--evidence", str(self.folder / "row.npz"), "--audit", str(output)]
         self.run(audit_row, row, 3, flags, claim=claim)
@@ -143,11 +165,31 @@ def workplace(tmp_path, monkeypatch) -> Workplace:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_the_score_does_not_depend_on_the_number_of_ranks(workplace, row):
-    one, three = (workplace.mix(row, ranks) for ranks in (1, 3))
-    assert three.nats == pytest.approx(one.nats, rel=1e-14)
-    assert [part.rank for part in three.sums] == [0, 1, 2]
-    assert (three.targets, three.bytes, three.seed) == (TARGETS, 2 * TARGETS, 7)
-    assert three.counts_spec == (None if row == "neural" else "counts")
+    one, two, eight = (workplace.mix(row, ranks) for ranks in (1, 2, 8))
+    assert [two.nats, eight.nats] == pytest.approx([one.nats] * 2, rel=1e-14)
+    assert [part.rank for part in eight.sums] == list(range(8))
+    assert (eight.targets, eight.bytes, eight.seed) == (TARGETS, 2 * TARGETS, 7)
+    assert eight.counts_spec == ("counts" if ROWS[row][0] else None)
+
+
+def test_a_memory_is_of_use_and_has_to_be_there(workplace):
+    plain, behind = (workplace.mix(row, 2).nats for row in ("bayes", "bayes_memory"))
+    assert behind < 0.8 * plain
+    flags = workplace.mixing_flags("bayes_memory", 2)
+    for row, given, message in (
+        ("bayes_memory", [], "--memory: 0 files; the cache takes 1"),
+        ("bayes", [str(workplace.folder / "memory.bin")], "--memory: 1 files; the cache takes 0"),
+    ):
+        with pytest.raises(StageError, match=message):
+            workplace.run(mix_scores, row, 2, [*flags, "--memory", *given])
+    other = pack_memory(workplace.memory, VOCABULARY, "2" * 64, "lzma")
+    (workplace.folder / "memory.bin").write_bytes(other)
+    with pytest.raises(StageError, match=r"memory\.bin: tokenizer SHA-256 2222"):
+        workplace.run(mix_scores, "bayes_memory", 2, flags)
+
+
+def test_the_uniform_row_costs_the_same_at_every_target(workplace):
+    assert workplace.mix("uniform", 3).nats == pytest.approx(TARGETS * np.log(VOCABULARY))
 
 
 @pytest.mark.parametrize("row", ["neural", "exact", "bayes"])
@@ -165,7 +207,7 @@ def test_the_profile_adds_up_to_the_sums(workplace, row):
         assert profile.order_nats.sum() == pytest.approx(sums.nats, rel=1e-12)
 
 
-@pytest.mark.parametrize("row", ["neural", "exact", "bayes"])
+@pytest.mark.parametrize("row", [row for row in ROWS if not row.startswith("hashed")])
 def test_rows_over_exact_counts_are_code_lengths(workplace, row):
     found = workplace.audit(row, claim="code_length")
     assert found["is_code_length"]

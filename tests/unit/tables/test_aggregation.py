@@ -69,7 +69,8 @@ def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]])
         "seeds": {str(seed): {"bpb_normalized": 3.0 + seed} for seed in nats},
     }
     write(results / "rows" / name / "audit.json", audit)
-    return {"name": name, "model": "tiny", "cache": cache, "gate": cache, "specs": specs}
+    entry = {"name": name, "model": "tiny", "cache": cache, "gate": cache, "memory": None}
+    return entry | {"seeds": list(nats), "specs": specs | {"pack_memory": None}}
 
 
 @pytest.fixture
@@ -134,9 +135,47 @@ def test_delta_is_not_taken_across_models(tmp_path, settings):
 
 
 def test_single_seed_has_no_std(tmp_path, settings):
-    table = summary_table(seeds_table(tmp_path, settings | {"seeds": [1]}), LIMITS)
+    for row in settings["rows"]:
+        row["seeds"] = [1]
+    table = summary_table(seeds_table(tmp_path, settings), LIMITS)
     assert table["bpb_std"].isna().all()
     assert "nan" not in ablation_markdown(table, [1])
+
+
+def without_model(results: Path) -> dict:
+    """A row of one score that nothing was trained for, its cache behind a memory; its entry."""
+    row = make_row(results, "m_only", "c7", {0: [400.0, 200.0]})
+    for name, keys in (("seed0", ("scores_spec", "artifact_sha256")), ("audit", ("model_spec",))):
+        path = results / "rows" / "m_only" / f"{name}.json"
+        value = read_json(path)
+        write(path, value | dict.fromkeys(keys, None if name == "audit" else ""))
+    write(results / "memories" / "all.json", {"spec": "pack", "bytes": 5000, "seconds": 8.0})
+    of_model = dict.fromkeys((*STAGES[2:], "score_targets", "audit_model"))
+    specs = row["specs"] | of_model | {"pack_memory": "pack"}
+    return row | {"model": "none", "memory": "all", "specs": specs}
+
+
+def test_a_row_without_a_model_has_one_score_and_its_memorys_bytes(tmp_path, settings):
+    settings["rows"].append(without_model(tmp_path))
+    seeds = seeds_table(tmp_path, settings)
+    assert seeds["seed"].isna().tolist() == [False] * 4 + [True]
+    summary = summary_table(seeds, LIMITS)
+    last = summary.iloc[-1]
+    assert last["seeds"] == 1 and math.isnan(last["bpb_std"]) and math.isnan(last["delta_bpb"])
+    assert last["bpb_mean"] == pytest.approx(600 / math.log(2) / 2000)
+    assert (last["artifact_bytes_max"], last["train_seconds_max"]) == (5000, 8.0)
+    assert last["eval_seconds_max"] == 7.5, "counting and mixing"
+    line = next(s for s in ablation_markdown(summary, [1, 2]).splitlines() if "m_only" in s)
+    assert line.startswith("| m_only | 0.4328 |  |  |")
+
+
+@pytest.mark.parametrize("file", ["memories/all.json", "rows/m_only/seed0.json"])
+def test_a_stale_memory_or_a_score_of_some_model_is_refused(tmp_path, settings, file):
+    settings["rows"].append(without_model(tmp_path))
+    value = read_json(tmp_path / file)
+    write(tmp_path / file, value | {"spec" if "memories" in file else "scores_spec": "old"})
+    with pytest.raises(StageError, match=file):
+        seeds_table(tmp_path, settings)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,13 @@ def fault(config: dict) -> str:
     return str(caught.value)
 
 
-STACKS = [["smoke"], ["fineweb"], ["fineweb", "download"], ["fineweb", "download", "shrunk"]]
+STACKS = [
+    ["smoke"],
+    ["counts_only"],
+    ["fineweb"],
+    ["fineweb", "download"],
+    ["fineweb", "download", "shrunk"],
+]
 
 
 def test_every_shipped_file_is_in_a_stack():
@@ -128,9 +134,17 @@ LOOPED, TRAINED = "models.ebls.architecture", "models.ebls.training"
         (
             "gates.bayes.continuation_orders",
             15,
-            "`gates.bayes.continuation_orders`: 15; expected 0 to 14 (row exact15_bayes with",
+            [
+                f"`gates.bayes.continuation_orders`: 15; expected 0 to 14 (row {row} with cache"
+                for row in ("exact15_bayes", "exact15_bayes_memory", "memory_only")
+            ],
         ),
         ("caches.exact15_orders.min_order", 4, "`gates.bayes.continuation_orders`: 2; the cache"),
+        ("caches.exact15_memory.memory", "trainin", "did you mean `training`?"),
+        ("caches.exact15_memory.prefill", False, "`caches.exact15_memory.prefill`: False; expect"),
+        ("memories.training.size", 5, "`memories.training.size`: 5; expected None"),
+        ("memories.training.budget", "tokens", "`memories.training.size`: None; expected a whole"),
+        ("memories.none", {"budget": "all"}, "`memories.none`: the name `none` is reserved"),
         ("rows.3.claim", "code_length", "`rows.3 (hashed15).claim`: code_length; expected none"),
     ],
 )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from fairway.files.arrays import load_arrays
 from fairway.gates.match import MatchGate, match_gate
+from fairway.rows.entry import NONE, row_seeds
 from fairway.rows.profile import Profile
 from fairway.stage import StageError, read_json, require_file
 
@@ -55,8 +56,8 @@ class Run:
 
 def load_run(results: Path, config: Mapping[str, Any]) -> Run:
     """Everything the report shows. Raises StageError naming a file that is missing or damaged."""
-    rows, first = [row["name"] for row in config["rows"]], config["seeds"][0]
-    folders = {row: results / "rows" / row for row in rows}
+    folders = {row["name"]: results / "rows" / row["name"] for row in config["rows"]}
+    first = {row["name"]: row_seeds(config, row)[0] for row in config["rows"]}
     tables = {
         name: read_table(results / f"{file}.csv")
         for name, file in (
@@ -66,17 +67,17 @@ def load_run(results: Path, config: Mapping[str, Any]) -> Run:
             ("compared", "statistics"),
         )
     }
-    models = dict.fromkeys(row["model"] for row in config["rows"])
+    models = dict.fromkeys(row["model"] for row in config["rows"] if row["model"] != NONE)
     proofs = {row: folder / "proof.json" for row, folder in folders.items()}
     return Run(
         config=dict(config),
         manifest=read_json(results / "corpus" / "manifest.json"),
         profiles={
-            row: Profile.load(folder / f"seed{first}.profile.npz")
+            row: Profile.load(folder / f"seed{first[row]}.profile.npz")
             for row, folder in folders.items()
         },
         calibration={
-            row: load_arrays(folder / f"seed{first}.npz", "calibration")["calibration"]
+            row: load_arrays(folder / f"seed{first[row]}.npz", "calibration")["calibration"]
             for row, folder in folders.items()
         },
         audits={row: read_json(folder / "audit.json") for row, folder in folders.items()},
