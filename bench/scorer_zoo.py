@@ -30,7 +30,7 @@ def check(example: Example, targets: int, folder: Path) -> tuple[dict[str, Any],
     """check_scorer's report on an example, and seconds."""
     out = folder / example.name
     command = [sys.executable, str(ROOT / "stages/check_scorer.py"), example.command(VOCABULARY)]
-    command += ["--targets", str(targets), "--mass-targets", "4", "--out", str(out)]
+    command += ["--targets", str(targets), "--out", str(out)]
     start = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True)
     if not (out / "check.json").is_file():
@@ -57,7 +57,7 @@ def failed_of(report: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--targets", type=int, default=500)
+    parser.add_argument("--targets", type=int, default=300)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     start, wrong = time.monotonic(), []

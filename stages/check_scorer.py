@@ -27,6 +27,13 @@ from fairway.audit.texts import ScoredText, built_in_text, file_text, shard_text
 from fairway.stage import StageError, run, write_json
 
 
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
+    return int(text)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -37,16 +44,16 @@ def arguments() -> argparse.Namespace:
     text.add_argument("--text", type=Path, help="text file; needs --tokenizer")
     parser.add_argument("--tokenizer", type=Path, help="SentencePiece model of the tokens")
     parser.add_argument("--vocabulary", type=int, help="of the tokens, if there is no tokenizer")
-    parser.add_argument("--targets", type=int, default=1000, help="from the text's start")
-    parser.add_argument("--mass-targets", type=int, help="targets of each kind to sum Z at")
-    parser.add_argument("--null-tokens", type=int, help="length of the random text")
+    parser.add_argument("--targets", type=positive, default=1000, help="from the text's start")
+    parser.add_argument("--mass-targets", type=positive, help="targets of each kind to sum Z at")
+    parser.add_argument("--null-tokens", type=positive, help="length of the random text")
     parser.add_argument(
         "--with", dest="given", action="append", default=[], metavar="NAME=VALUE",
         help="a keyword argument of make",
     )  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=60.0, help="limit for one answer")
+    parser.add_argument("--seconds", type=float, default=60.0, help="limit for 1,000 tokens")
     parser.add_argument("--memory-gb", type=float, default=8.0, help="limit for a process, GiB")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes at a time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder [results/checks/NAME]")
     parser.add_argument("--list", action="store_true", help="list the checks and end")

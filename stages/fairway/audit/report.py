@@ -13,6 +13,7 @@ from fairway.stage import atomic_output
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "is_my_score_valid.md"
 _TROUBLE = "When it crashes, hangs or prints"
+_NOT_MADE = "not_checked"
 
 
 def score(case: Case, found: dict[str, Finding]) -> dict[str, float | None]:
@@ -135,23 +136,24 @@ def section(title: str) -> str:
 
 
 def write_pages(report: dict[str, Any], folder: Path) -> list[Path]:
-    """A page for every check that failed or could not be made; those of earlier runs go."""
-    pages = []
+    """A page for every check that failed, one for those that could not be made; old ones go."""
+    head = f"Scorer: {report['scorer']}."
+    pages, not_made = {}, []
     for name, check in report["checks"].items():
-        path = folder / f"{name}.md"
-        path.unlink(missing_ok=True)
-        if check["outcome"] not in (FAILED, NOT_CHECKED):
-            continue
-        figures = [f"- {key}: {value}" for key, value in check["figures"].items()]
-        text = section(f"`{name}`" if check["outcome"] == FAILED else _TROUBLE)
-        parts = [
-            f"# `{name}`: {check['outcome']}",
-            f"Scorer: {report['scorer']}. Tests: {check['conditions']}.",
-            f"**{check['found']}**",
-            "\n".join(figures),
-            text,
-        ]
+        if check["outcome"] == FAILED:
+            figures = [f"- {key}: {value}" for key, value in check["figures"].items()]
+            facts = [f"{head} Tests: {check['conditions']}.", f"**{check['found']}**"]
+            parts = [f"# `{name}` failed", *facts, "\n".join(figures), section(f"`{name}`")]
+            pages[name] = "\n\n".join(filter(None, parts))
+        elif check["outcome"] == NOT_CHECKED:
+            not_made.append(f"- `{name}`: {check['found']}")
+    if not_made:
+        parts = ["# Not checked", head, "\n".join(not_made), section(_TROUBLE)]
+        pages[_NOT_MADE] = "\n\n".join(parts)
+    for name in (*CHECKS, _NOT_MADE):
+        (folder / f"{name}.md").unlink(missing_ok=True)
+    paths = {folder / f"{name}.md": text for name, text in pages.items()}
+    for path, text in paths.items():
         with atomic_output(path) as temporary:
-            temporary.write_text("\n\n".join(filter(None, parts)) + "\n")
-        pages.append(path)
-    return pages
+            temporary.write_text(f"{text}\n")
+    return list(paths)

@@ -32,10 +32,17 @@ class ScorerFailure(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """seconds: for one answer; memory_gb: address space of a process, in GiB."""
+    """seconds: for an answer on 1,000 tokens or fewer, more in proportion for more tokens.
+
+    memory_gb: address space of a process, in GiB.
+    """
 
     seconds: float = 60.0
     memory_gb: float = 8.0
+
+    def seconds_for(self, tokens: int) -> float:
+        """The time that an answer on so many tokens may take."""
+        return self.seconds * max(1.0, tokens / 1000)
 
     def command(self, command: list[str]) -> list[str]:
         """The command under the limit on memory."""
@@ -99,7 +106,7 @@ class Worker:
         )
         other.close()
         try:
-            self.about, _ = self._next("make()")
+            self.about, _ = self._next("make()", limits.seconds)
         except BaseException:
             self.close()
             raise
@@ -112,20 +119,21 @@ class Worker:
             send(self.connection, message | {"do": do}, *arrays)
         except OSError:
             raise ScorerFailure(self._ended()) from None
+        seconds = self.limits.seconds_for(max(map(len, arrays)))
         more = True
         while more:
-            answer, found = self._next(do)
+            answer, found = self._next(do, seconds)
             more = answer.pop("more", False)
             yield answer, found
 
-    def _next(self, what: str) -> tuple[dict[str, Any], list[np.ndarray]]:
+    def _next(self, what: str, seconds: float) -> tuple[dict[str, Any], list[np.ndarray]]:
         """The next answer; ScorerFailure if there is none in time or it is an error."""
         try:
-            if not self.connection.poll(self.limits.seconds):
+            if not self.connection.poll(seconds):
                 end(self.process)
-                raise ScorerFailure(f"hangs: no answer to {what} in {self.limits.seconds:g} s")
+                raise ScorerFailure(f"hangs: no answer to {what} in {seconds:g} s")
             answer, found = receive(self.connection)
-        except (EOFError, OSError):
+        except (EOFError, OSError, ValueError):
             raise ScorerFailure(self._ended()) from None
         if "missing" in answer:
             raise StageError(answer["missing"])
@@ -138,13 +146,13 @@ class Worker:
             self.process.wait(self.limits.seconds)
         except subprocess.TimeoutExpired:
             end(self.process)
-            return "crashed: it closed its connection"
+            return "crashed: it broke its connection"
         return describe_end(self.process.returncode, _content(self.errors))
 
     def printed(self) -> str | None:
         """What the scorer printed so far, in words; None if nothing."""
         lines = _content(self.output).splitlines()
-        return f"prints {len(lines):,} lines: {lines[0][:_SHOWN]!r}" if lines else None
+        return f"prints; {len(lines):,} lines, first {lines[0][:_SHOWN]!r}" if lines else None
 
     def close(self) -> None:
         """End the process."""
@@ -155,5 +163,4 @@ class Worker:
 
 
 def _content(file: Any) -> str:
-    file.seek(0)
-    return file.read(1 << 20).decode(errors="replace")
+    return os.pread(file.fileno(), 1 << 20, 0).decode(errors="replace")  # moves no position

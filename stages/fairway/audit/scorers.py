@@ -197,7 +197,7 @@ class Program:
             command = shlex.split(self.command)
             for place, path in places.items():
                 command = [part.replace(place, str(path)) for part in command]
-            self._call(command, self.limits.seconds * len(texts))
+            self._call(command, sum(self.limits.seconds_for(len(text)) for text in texts))
             return [_read_nats(file) for file in outputs]
 
     def _call(self, command: list[str], seconds: float) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from fairway.audit.frames import receive, send
 from fairway.codec.coder import decode_tokens, encode_tokens
 
+_MODULE = "scorer_under_check"  # what its file is called like must hide no other module
 Answer = tuple[dict[str, Any], list[np.ndarray]]
 
 
@@ -131,9 +132,9 @@ class Predictor:
 def load_make(file: Path, function: str) -> Callable:
     """The function of a Python file, whose folder comes first on the path."""
     sys.path.insert(0, str(file.parent))
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    spec = importlib.util.spec_from_file_location(_MODULE, file)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
+    sys.modules[_MODULE] = module
     spec.loader.exec_module(module)
     return getattr(module, function, None)
 

@@ -163,7 +163,7 @@ def test_printing_is_noted_and_disturbs_nothing(tmp_path):
     ) as scorer:
         case = case_of(scorer)
         assert CHECKS["once-each"].run(case).outcome == OK
-        assert scorer.printed() == "prints 1 lines: 'score 161'"
+        assert scorer.printed() == "prints; 1 lines, first 'score 161'"
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -299,7 +299,7 @@ def test_the_command_tells_a_scorer_that_does_not_run(tmp_path):
     done = run_stage(tmp_path, "bad.py:make", "--out", "here")
     assert done.returncode == 1
     assert "verdict: not checked" in done.stdout and "RuntimeError: no weights" in done.stdout
-    assert "--seconds" in (tmp_path / "here" / "causal.md").read_text()
+    assert "--seconds" in (tmp_path / "here" / "not_checked.md").read_text()
     done = run_stage(tmp_path, "bad.py:missing")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith("bad.py: no function `missing`")
