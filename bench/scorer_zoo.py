@@ -40,14 +40,18 @@ def check(example: Example, targets: int, folder: Path) -> tuple[dict[str, Any],
 
 def line(example: Example, report: dict[str, Any], seconds: float) -> str:
     """A row of the table."""
-    score = report["score"]
+    score, checks = report["score"], report["checks"]
+    largest = [checks[name]["figures"].get("max_z") for name in ("normalised", "blind")]
+    figures = [
+        score["bits_per_token"],
+        score["mean_z"],
+        max(filter(None, largest), default=None),
+        score.get("normalised_bits_per_token"),
+    ]
+    shown = " | ".join("" if value is None else f"{value:.4g}" for value in figures)
     failed = ", ".join(f"`{name}`" for name in failed_of(report)) or "–"
     verdict = "yes" if report["is_code_length"] else "no"
-    return (
-        f"| {example.name} | {example.says} | {score['bits_per_token']:.3f} | "
-        f"{score['mean_z']:.4g} | {score['normalised_bits_per_token']:.3f} | {verdict} | "
-        f"{failed} | {seconds:.0f} |"
-    )
+    return f"| {example.name} | {example.says} | {shown} | {verdict} | {failed} | {seconds:.0f} |"
 
 
 def failed_of(report: dict[str, Any]) -> list[str]:

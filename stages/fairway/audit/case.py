@@ -52,7 +52,7 @@ def judged(ok: bool, found: str, target: int | None = None, **figures: Any) -> F
 
 @dataclass
 class Case:
-    """A scorer, a text, and its nats there: float64, one per target if all is well.
+    """A scorer, a text, and its nats there: float64, one per target if it is `assigned`.
 
     say: takes a line for whoever waits.
     """
@@ -72,17 +72,18 @@ class Case:
         return self.subject.traits
 
     @property
-    def targets(self) -> int:
-        """Targets that have a number."""
-        return min(len(self.nats), self.text.targets)
+    def assigned(self) -> bool:
+        """Whether there are as many numbers as targets, so that it is known which is whose."""
+        return len(self.nats) == self.text.targets
 
     def generator(self) -> np.random.Generator:
         return np.random.default_rng(self.settings.seed)
 
     def sample(self, count: int) -> Sample:
-        """The first scored targets, `count` at random and `count` suspects; not the last one."""
-        nats = self.nats[: self.text.targets - 1]
-        return draw_sample(self.text.tokens, nats, self.text.vocabulary, count, self.generator())
+        """`count` targets at random and `count` suspects; never the last target."""
+        return draw_sample(
+            self.text.tokens, self.nats[:-1], self.text.vocabulary, count, self.generator()
+        )
 
     @cached_property
     def mass_sample(self) -> Sample:
@@ -101,7 +102,7 @@ class Case:
         return f"target {target} ({self.text.shown(target)})"
 
     def prefixes(self, texts: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-        """Nats of texts, each cut to its targets; ScorerFailure if there are too few."""
+        """Nats of texts; ScorerFailure unless there is one for every target."""
         sizes: list[int] = []
 
         def handed() -> Iterable[np.ndarray]:
@@ -110,9 +111,9 @@ class Case:
                 yield text
 
         for index, nats in enumerate(self.subject.nats(handed())):
-            if len(nats) < sizes[index]:
+            if len(nats) != sizes[index]:
                 raise ScorerFailure(f"returned {len(nats)} numbers for {sizes[index]} targets")
-            yield nats[: sizes[index]]
+            yield nats
 
 
 def moved(found: np.ndarray, again: np.ndarray) -> int | None:

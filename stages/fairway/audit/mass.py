@@ -17,20 +17,21 @@ from fairway.stage import Progress
 class Masses(NamedTuple):
     """mass: Z at each target (targets,), NaN for a probability below 0.
 
-    difference: nats, largest between score and told distribution. moved: the first target whose
+    differences: nats between score and told distribution (targets,). moved: the first target whose
     number depends on a later token, and that token's target; None if none.
     """
 
     targets: np.ndarray
     mass: np.ndarray
-    difference: float = 0.0
+    differences: np.ndarray
     moved: tuple[int, int] | None = None
 
 
 def masses(case: Case, targets: np.ndarray) -> Masses:
     """Z at some targets, in the way that the scorer allows."""
     if case.traits.kind == "predictor":
-        return Masses(targets, case.walk[1][targets - 1])
+        mass = case.walk[1][targets - 1]
+        return Masses(targets, mass, np.zeros(len(mass)))
     count, seconds = runs(case, targets)
     case.say(f"{len(targets)} targets, {count:,} runs of the scorer: about {seconds:,.0f} s")
     return (_told if case.traits.tells_distribution else _substituted)(case, targets)
@@ -53,7 +54,7 @@ def _told(case: Case, targets: np.ndarray) -> Masses:
             told = -np.log(p[case.text.tokens[target]])
         same = told == case.nats[target - 1]
         differences.append(0.0 if same else abs(told - case.nats[target - 1]))
-    return Masses(targets, np.array(mass), float(np.max(differences)))
+    return Masses(targets, np.array(mass), np.array(differences))
 
 
 def _substituted(case: Case, targets: np.ndarray) -> Masses:
@@ -72,7 +73,7 @@ def _substituted(case: Case, targets: np.ndarray) -> Masses:
             progress.update(1)
         mass.append(p.sum())
     progress.close()
-    return Masses(targets, np.array(mass), 0.0, first)
+    return Masses(targets, np.array(mass), np.zeros(len(mass)), first)
 
 
 def _in_place(case: Case, target: int) -> Iterator[np.ndarray]:

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fairway.audit.case import FAILED, NOT_CHECKED, Case, Finding
 from fairway.audit.scorer_checks import CHECKS, is_code_length
 from fairway.stage import atomic_output
@@ -21,20 +23,20 @@ def score(case: Case, found: dict[str, Finding]) -> dict[str, float | None]:
 
     Z is the mean over the targets that were drawn at random, with its standard error.
     """
-    bits = float(case.nats[: case.targets].sum() / math.log(2))
+    bits, targets = float(case.nats.sum() / math.log(2)), case.text.targets
     logs = found["normalised"].figures.get("mean_log2_z")
     known = case.text.target_bytes
-    size = None if known is None else int(known[: case.targets].sum())
+    size = None if known is None else int(known.sum(dtype=np.int64))
     figures = {
-        "bits_per_token": bits / case.targets,
+        "bits_per_token": bits / targets,
         "bits_per_byte": bits / size if size else None,
         "mean_z": found["normalised"].figures.get("mean_z"),
         "mean_log2_z": logs,
         "standard_error": found["normalised"].figures.get("standard_error"),
     }
     if logs is not None:
-        charged = bits + logs * case.targets
-        figures["normalised_bits_per_token"] = charged / case.targets
+        charged = bits + logs * targets
+        figures["normalised_bits_per_token"] = charged / targets
         figures["normalised_bits_per_byte"] = charged / size if size else None
     return {name: finite(value) for name, value in figures.items()}
 

@@ -43,9 +43,9 @@ def draw_sample(
     count: int,
     generator: np.random.Generator,
 ) -> Sample:
-    """`count` targets of each kind. nats: of targets 1…N, as many as there are."""
-    targets = min(len(nats), len(tokens) - 1)
-    gain = frequency_nats(tokens, vocabulary)[:targets] - nats[:targets]
+    """`count` targets of each kind, of the first len(nats). nats: of targets 1, 2, …."""
+    targets = len(nats)
+    gain = frequency_nats(tokens, vocabulary)[:targets] - nats
     gain = np.where(np.isnan(gain), math.inf, gain)
     suspects = np.sort(np.argsort(-gain, kind="stable")[:count] + 1)
     return Sample(sample_targets(targets, count, generator), suspects)
