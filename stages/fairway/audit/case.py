@@ -54,6 +54,8 @@ def judged(ok: bool, found: str, target: int | None = None, **figures: Any) -> F
 class Case:
     """A scorer, a text, and its nats there: float64, one per target if it is `assigned`.
 
+    seconds: what a run takes.
+
     say: takes a line for whoever waits.
     """
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fairway.audit.frames import receive, send
-from fairway.codec.coder import decode_tokens, encode_tokens
+from fairway.codec.coder import CodeError, decode_tokens, encode_tokens
 
 _MODULE = "scorer_under_check"  # what its file is called like must hide no other module
 Answer = tuple[dict[str, Any], list[np.ndarray]]
@@ -104,12 +104,12 @@ class Scorer:
         yield {}, [np.frombuffer(code, np.uint8)]
 
     def decode(self, code: np.ndarray, first: int, targets: int) -> Iterator[Answer]:
-        """The tokens of a code; as far as they are any."""
+        """The tokens of a code, or why it has none."""
         try:
             tokens = decode_tokens(Predictor(self), code.tobytes(), first, targets)
-        except AssertionError:  # constriction: no text has this code
-            tokens = np.zeros(0, np.uint16)
-        yield {}, [tokens]
+            yield {"why": None}, [tokens]
+        except CodeError as error:
+            yield {"why": str(error)}, [np.zeros(0, np.uint16)]
 
     def bytes(self, text: np.ndarray) -> Iterator[Answer]:
         """Bytes that the scorer counts for every target."""

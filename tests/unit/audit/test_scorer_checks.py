@@ -81,22 +81,30 @@ def test_a_token_that_is_never_expected_does_not_make_noise_cheap(tmp_path):
     assert findings(tmp_path, code, "null")["null"].outcome == OK
 
 
-def test_a_distribution_that_changes_when_it_is_looked_at(tmp_path):
-    code = """
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ("self.asked", "asked twice, two distributions"),
+        ("self.asked_before", "another score when it is asked twice"),
+    ],
+    ids=["at once", "later"],
+)
+def test_a_distribution_that_changes_when_it_is_looked_at(place, found, tmp_path):
+    code = f"""
 class Worn:
     def __init__(self, vocabulary):
-        self.vocabulary, self.asked = vocabulary, 0
+        self.vocabulary, self.asked, self.asked_before = vocabulary, 0, 0
     def distribution(self):
         self.asked += 1
         p = np.ones(self.vocabulary)
-        p[self.asked % 2] = 2
+        p[{place} % self.vocabulary] = 2
         return p / p.sum()
-    def push(self, token): pass
+    def push(self, token): self.asked_before = self.asked
 def make(vocabulary): return Worn(vocabulary)
 """
-    found = findings(tmp_path, code, "blind", "normalised")
-    assert "asked twice, two distributions" in found["blind"].found
-    assert found["normalised"].outcome == OK
+    findings_of = findings(tmp_path, code, "blind", "normalised")
+    assert found in findings_of["blind"].found
+    assert findings_of["normalised"].outcome == OK
 
 
 def test_probabilities_below_zero_do_not_make_a_mass(tmp_path):
