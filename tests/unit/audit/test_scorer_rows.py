@@ -24,7 +24,7 @@ from fairway.scoring.scores import Scores
 from support.corpus_samples import VOCABULARY
 from support.tiny_rows import ADAPTIVE, EXACT, ROWS, WINDOWS, codec_model, repetitive_tokens, row
 
-sys.path.insert(0, str(FOLDER))
+sys.path.append(str(FOLDER))
 from fairway_row import Row  # the example
 
 HASHED = row("hashed", ADAPTIVE, EXACT | {"kind": "hashed", "buckets": 16})
