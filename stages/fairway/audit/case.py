@@ -103,7 +103,9 @@ class Case:
         """A target and its token, in words."""
         return f"target {target} ({self.text.shown(target)})"
 
-    def prefixes(self, texts: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+    def prefixes(
+        self, texts: Iterable[np.ndarray], together: bool = False
+    ) -> Iterable[np.ndarray]:
         """Nats of texts; ScorerFailure unless there is one for every target."""
         sizes: list[int] = []
 
@@ -112,7 +114,7 @@ class Case:
                 sizes.append(len(text) - 1)
                 yield text
 
-        for index, nats in enumerate(self.subject.nats(handed())):
+        for index, nats in enumerate(self.subject.nats(handed(), together)):
             if len(nats) != sizes[index]:
                 raise ScorerFailure(f"returned {len(nats)} numbers for {sizes[index]} targets")
             yield nats

@@ -17,7 +17,8 @@ from fairway.stage import Progress
 class Masses(NamedTuple):
     """mass: Z at each target (targets,), NaN for a probability below 0.
 
-    differences: nats between score and told distribution (targets,). moved: the first target whose
+    differences: nats between score and what was summed (targets,), where that was not the score's
+    own run. moved: the first target whose
     number depends on a later token, and that token's target; None if none.
     """
 
@@ -52,28 +53,35 @@ def _told(case: Case, targets: np.ndarray) -> Masses:
         mass.append(p.sum() if p.min() >= 0 else np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             told = -np.log(p[case.text.tokens[target]])
-        same = told == case.nats[target - 1]
-        differences.append(0.0 if same else abs(told - case.nats[target - 1]))
+        differences.append(_difference(case, target, told))
     return Masses(targets, np.array(mass), np.array(differences))
 
 
 def _substituted(case: Case, targets: np.ndarray) -> Masses:
     vocabulary = case.text.vocabulary
     progress = Progress(vocabulary * len(targets), "runs")
-    mass, first = [], None
+    mass, differences, first = [], [], None
     for target in targets.tolist():
         p, before = np.empty(vocabulary), None
-        for token, nats in enumerate(case.prefixes(_in_place(case, target))):
+        for token, nats in enumerate(case.prefixes(_in_place(case, target), True)):
             before = nats[:-1] if before is None else before
             place = moved(before, nats[:-1])
             if first is None and place is not None:
                 first = place, target
+            if token == case.text.tokens[target] and case.traits.batches:
+                differences.append(_difference(case, target, nats[-1]))
             with np.errstate(over="ignore"):
                 p[token] = np.exp(-nats[-1])
             progress.update(1)
         mass.append(p.sum())
     progress.close()
-    return Masses(targets, np.array(mass), np.zeros(len(mass)), first)
+    return Masses(targets, np.array(mass), np.array(differences or [0.0] * len(mass)), first)
+
+
+def _difference(case: Case, target: int, nats: float) -> float:
+    """Nats between the score of a target and another number for it."""
+    score = case.nats[target - 1]
+    return 0.0 if nats == score else abs(nats - score)
 
 
 def _in_place(case: Case, target: int) -> Iterator[np.ndarray]:

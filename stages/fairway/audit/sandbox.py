@@ -114,17 +114,15 @@ class Worker:
     def ask(
         self, do: str, *arrays: np.ndarray, **message: Any
     ) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
-        """The answers to a request, as many as it says; each within the limit on time."""
+        """The answers to a request, one per array, each within the limit on time."""
         try:
             send(self.connection, message | {"do": do}, *arrays)
         except OSError:
             raise ScorerFailure(self._ended()) from None
-        seconds = self.limits.seconds_for(max(map(len, arrays)))
-        more = True
-        while more:
-            answer, found = self._next(do, seconds)
-            more = answer.pop("more", False)
-            yield answer, found
+        sizes = list(map(len, arrays))
+        seconds = self.limits.seconds_for(sum(sizes) if do == "batch" else max(sizes))
+        for _ in arrays:
+            yield self._next(do, seconds)
 
     def _next(self, what: str, seconds: float) -> tuple[dict[str, Any], list[np.ndarray]]:
         """The next answer; ScorerFailure if there is none in time or it is an error."""

@@ -116,7 +116,7 @@ def _of_masses(case: Case, found: Masses, extra: dict[str, Any]) -> Finding:
     check = verdict.of_mass(found.mass, MASS_DEVIATION)
     difference = float(found.differences.max())
     ok = check.pop("ok") and difference <= ROUNDING
-    figures = check | extra | {"targets": len(found.targets), "told_difference": difference}
+    figures = check | extra | {"targets": len(found.targets), "score_difference": difference}
     if ok:
         largest = f"|Z − 1| ≤ {check['max_deviation']:.1g}"
         return judged(True, f"{largest} at {len(found.targets):,} targets", **figures)
@@ -127,9 +127,7 @@ def _of_masses(case: Case, found: Masses, extra: dict[str, Any]) -> Finding:
     text += f"{check['max_z']:.6g} at {len(found.targets):,} targets"
     if near[index]:
         apart = found.differences[index]
-        text = (
-            f"{case.at(target)}: the distribution told differs by {apart:.3g} nats from the score"
-        )
+        text = f"{case.at(target)}: what was summed differs by {apart:.3g} nats from the score"
     return judged(False, text, target, **figures)
 
 

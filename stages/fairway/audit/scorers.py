@@ -31,12 +31,13 @@ _AT_A_TIME = 64  # texts handed to a process in one go
 class Traits(NamedTuple):
     """What a scorer can be asked beside nats.
 
-    tells_distribution: a black box has `distribution(prefix)`; tells_bytes: it counts bytes;
-    table_size: what it names as the size of its tables, None if nothing.
+    tells_distribution, batches: a black box has `distribution(prefix)`, `batch`; tells_bytes: it
+    counts bytes; table_size: what it names as the size of its tables, None if nothing.
     """
 
     kind: str
     tells_distribution: bool = False
+    batches: bool = False
     tells_bytes: bool = False
     table_size: int | None = None
 
@@ -46,8 +47,12 @@ class Subject(Protocol):
 
     traits: Traits
 
-    def nats(self, texts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Nats of every text's targets, float64, in order. tokens: integers (targets + 1,)."""
+    def nats(self, texts: Iterable[np.ndarray], together: bool = False) -> Iterator[np.ndarray]:
+        """Nats of every text's targets, float64, in order; a text is integers (targets + 1,).
+
+        together: texts are of equal length, and a scorer that has `batch` may use it. What it
+        computes so is the same for the same number of texts only, so that number never changes.
+        """
 
     def restart(self) -> None:
         """After a failure: begin anew."""
@@ -98,11 +103,12 @@ class PythonScorer:
         """A process whose scorer has tables of another size, for the caller to close."""
         return self.start(self.given | {"table_size": size})
 
-    def nats(self, texts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def nats(self, texts: Iterable[np.ndarray], together: bool = False) -> Iterator[np.ndarray]:
         batches = _batches(texts, _AT_A_TIME)
+        score = computed_together if together and self.traits.batches else scored
         if self.jobs == 1:
             for batch in batches:
-                yield from scored(self.workers[0], *batch)
+                yield from score(self.workers[0], *batch)
             return
         while len(self.workers) < self.jobs:
             self.workers.append(self.fresh())
@@ -113,7 +119,7 @@ class PythonScorer:
         def work(batch: list[np.ndarray]) -> list[np.ndarray]:
             worker = free.get()
             try:
-                return list(scored(worker, *batch))
+                return list(score(worker, *batch))
             finally:
                 free.put(worker)
 
@@ -148,6 +154,13 @@ def scored(worker: Worker, *texts: np.ndarray) -> Iterator[np.ndarray]:
         yield as_nats(values)
 
 
+def computed_together(worker: Worker, *texts: np.ndarray) -> Iterator[np.ndarray]:
+    """The same by `batch`, on as many texts as ever; those that are missing are the last again."""
+    more = [texts[-1]] * (_AT_A_TIME - len(texts))
+    for _, (values,) in list(worker.ask("batch", *texts, *more))[: len(texts)]:
+        yield as_nats(values)
+
+
 def in_threads(work: Callable, items: Iterable, threads: int) -> Iterator:
     """work(item) of every item in order, `threads` at a time and never many more ahead."""
     with ThreadPoolExecutor(threads) as pool:
@@ -176,7 +189,7 @@ class Program:
                 raise StageError(f"program {command!r}: no {place}; expected a command with it")
         self.command, self.limits, self.jobs = command, limits, jobs
 
-    def nats(self, texts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def nats(self, texts: Iterable[np.ndarray], together: bool = False) -> Iterator[np.ndarray]:
         batches = _batches(texts, _AT_A_TIME if self.folders else 1)
         return itertools.chain.from_iterable(in_threads(self._run, batches, self.jobs))
 

@@ -49,19 +49,24 @@ class Scorer:
         return {
             "kind": "predictor" if self.predicts else "scorer",
             "tells_distribution": not self.predicts and hasattr(self.made, "distribution"),
+            "batches": not self.predicts and hasattr(self.made, "batch"),
             "tells_bytes": hasattr(self.made, "target_bytes"),
             "table_size": size if isinstance(size, int) else None,
         }
 
     def score(self, *texts: np.ndarray) -> Iterator[Answer]:
         """Nats of every text, an answer each."""
-        if hasattr(self.made, "batch") and len({len(text) for text in texts}) == 1:
-            for nats in self.made.batch(np.stack(texts)):
-                yield {}, [np.asarray(nats)]
-            return
         for text in texts:
             nats = self._walk(text, twice=False)[0] if self.predicts else self.made(text)
             yield {}, [np.asarray(nats)]
+
+    def batch(self, *texts: np.ndarray) -> Iterator[Answer]:
+        """Nats of texts of equal length, computed together, an answer each."""
+        rows = np.asarray(self.made.batch(np.stack(texts)))
+        if rows.shape != (len(texts), len(texts[0]) - 1):
+            raise ValueError(f"batch() has shape {rows.shape} for {len(texts)} texts")
+        for nats in rows:
+            yield {}, [nats]
 
     def walk(self, text: np.ndarray, twice: bool) -> Iterator[Answer]:
         """A predictor's nats and mass of every target; twice: it is asked twice for each.
@@ -154,19 +159,11 @@ def serve(connection: Connection, scorer: Scorer, file: str) -> None:
             request, arrays = receive(connection)
         except (EOFError, OSError):
             return
-        answers = getattr(scorer, request.pop("do"))(*arrays, **request)
         try:
-            last = next(answers)
-            for answer in answers:
-                send(connection, last[0] | {"more": True}, *last[1])
-                last = answer
-            send(connection, *_flat(last))
+            for answer, found in getattr(scorer, request.pop("do"))(*arrays, **request):
+                send(connection, answer, *found)
         except BaseException as error:
             send(connection, {"error": explain(error, file)})
-
-
-def _flat(answer: Answer) -> tuple:
-    return answer[0], *answer[1]
 
 
 def main() -> None:

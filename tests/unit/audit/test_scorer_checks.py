@@ -183,19 +183,50 @@ def test_many_texts_come_back_in_order(jobs, tmp_path):
         assert [nats[0] for nats in scorer.nats(texts)] == list(range(200))
 
 
-def test_a_batch_is_one_call(tmp_path):
-    code = """
+BATCH = """
 class Scorer:
     calls = 0
-    def __call__(self, tokens): return np.zeros(len(tokens) - 1)
+    def __call__(self, tokens): return np.full(len(tokens) - 1, np.log({vocabulary}.0))
     def batch(self, texts):
         Scorer.calls += 1
-        return texts[:, 1:] + 100.0 * Scorer.calls
+        assert len(texts) == 64
+        return np.full((len(texts), len(texts[0]) - 1), np.log(24.0)) {more}
 def make(vocabulary): return Scorer()
 """
+
+
+def test_a_batch_is_one_call_of_always_as_many(tmp_path):
+    code = BATCH.format(vocabulary=24, more="+ 100.0 * Scorer.calls + texts[:, 1:]")
+    texts = [np.array([0, index]) for index in range(70)]
     with closing(scorer_of(tmp_path, code)) as scorer:
-        found = list(scorer.nats([np.array([0, 1]), np.array([0, 2])]))
-    assert [nats.tolist() for nats in found] == [[101.0], [102.0]]
+        found = [nats[0] - np.log(24) for nats in scorer.nats(texts, together=True)]
+        alone = list(scorer.nats(texts))
+    assert found == pytest.approx([100 + i for i in range(64)] + [200 + i for i in range(64, 70)])
+    assert np.ptp(alone) == 0
+
+
+@pytest.mark.parametrize(("vocabulary", "outcome"), [(24, OK), (20, FAILED)])
+def test_a_batch_must_agree_with_the_score(vocabulary, outcome, tmp_path):
+    """Both are proper distributions over 24 tokens by what `batch` says."""
+    code = BATCH.format(vocabulary=vocabulary, more="")
+    for name, found in findings(tmp_path, code, "normalised", "blind").items():
+        assert found.outcome == outcome, name
+        assert ("differs by 0.182 nats" in found.found) == (outcome == FAILED)
+
+
+def test_numbers_are_taken_before_the_next_text_is_scored(tmp_path):
+    """A scorer may write its numbers into the same array every time."""
+    code = """
+def make(vocabulary):
+    kept = np.zeros(1)
+    def score(tokens):
+        kept[0] = tokens[1]
+        return kept
+    return score
+"""
+    with closing(scorer_of(tmp_path, code)) as scorer:
+        found = list(scorer.nats([np.array([0, index]) for index in range(5)]))
+    assert [nats[0] for nats in found] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class LocalRow:
     def __init__(self, settings: dict) -> None:
         self.row = Row(VOCABULARY, settings, codec_model())
 
-    def nats(self, texts) -> Iterator[np.ndarray]:
+    def nats(self, texts, together=False) -> Iterator[np.ndarray]:
         return (self.row(text) for text in texts)
 
     def one(self, do: str, prefix: np.ndarray) -> tuple[dict, list[np.ndarray]]:
