@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fairway.counting.caches import count_ranks, count_targets, distributions_at
+from fairway.counting.caches import count_ranks, distributions_at
 from fairway.counting.memory_index import index_memory
 from fairway.counting.online import OnlineCounts
 from support.counting_cases import cases
-from support.counting_reference import count_all, match_all
+from support.counting_reference import count_all
 
 
 def unpack(counts):
@@ -28,23 +28,6 @@ def of_all_ranks(tokens, plan, settings, ranks, memory):
 
 
 @hypothesis_settings(max_examples=60, deadline=None)
-@given(cases("exact", output="match"))
-def test_every_ranks_matches_are_those_of_dictionaries(case):
-    tokens, plan, settings, ranks, threads, memory = case
-    done = []
-    for rank, counts in enumerate(
-        count_ranks(tokens, plan, ranks, settings, threads, done.append, memory)
-    ):
-        first, last = plan.rank_targets(rank, ranks)
-        order, hits, total = match_all(tokens, plan, settings, first, last, memory)
-        assert (counts.first_target, counts.targets) == (first, last + 1 - first)
-        np.testing.assert_array_equal(counts.order, order)
-        np.testing.assert_array_equal(counts.total, total)
-        np.testing.assert_array_equal(counts.hits, hits)
-    assert sum(done) == (len(memory) + plan.targets) * settings.orders
-
-
-@hypothesis_settings(max_examples=60, deadline=None)
 @given(cases("exact", output="orders"))
 def test_every_ranks_counts_of_all_orders_are_those_of_dictionaries(case):
     tokens, plan, settings, ranks, threads, memory = case
@@ -55,19 +38,6 @@ def test_every_ranks_counts_of_all_orders_are_those_of_dictionaries(case):
     np.testing.assert_array_equal(totals, expected[0])
     np.testing.assert_array_equal(hits, expected[1])
     np.testing.assert_array_equal(distinct, expected[2])
-
-
-@hypothesis_settings(max_examples=40, deadline=None)
-@given(cases("exact"), st.data())
-def test_any_range_of_targets_can_be_counted_alone(case, data):
-    tokens, plan, settings, _, threads, memory = case
-    first = data.draw(st.integers(1, plan.targets))
-    last = data.draw(st.integers(first, plan.targets))
-    counts = count_targets(tokens, plan, first, last, settings, threads, memory=memory)
-    order, hits, total = match_all(tokens, plan, settings, first, last, memory)
-    np.testing.assert_array_equal(counts.order, order)
-    np.testing.assert_array_equal(counts.total, total)
-    np.testing.assert_array_equal(counts.hits, hits)
 
 
 @hypothesis_settings(max_examples=30, deadline=None)

@@ -6,7 +6,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fairway.corpus.windows import WindowPlan
-from fairway.counting.caches import CacheSettings, count_ranks, count_targets, distributions_at
+from fairway.counting.caches import CacheSettings, count_targets, distributions_at
 from support.counting_cases import cases, texts
 from support.counting_reference import match_all
 
@@ -16,29 +16,6 @@ def assert_counts(counts, expected):
     np.testing.assert_array_equal(counts.order, order)
     np.testing.assert_array_equal(counts.total, total)
     np.testing.assert_array_equal(counts.hits, hits)
-
-
-@hypothesis_settings(max_examples=60, deadline=None)
-@given(cases("hashed"))
-def test_every_ranks_counts_are_those_of_the_rule(case):
-    tokens, plan, settings, ranks, threads, memory = case
-    done = []
-    shards = list(count_ranks(tokens, plan, ranks, settings, threads, done.append, memory))
-    assert sum(done) == (len(memory) + plan.targets) * settings.orders
-    for rank, counts in enumerate(shards):
-        first, last = plan.rank_targets(rank, ranks)
-        assert (counts.first_target, counts.targets) == (first, last + 1 - first)
-        assert_counts(counts, match_all(tokens, plan, settings, first, last, memory))
-
-
-@hypothesis_settings(max_examples=40, deadline=None)
-@given(cases("hashed"), st.data())
-def test_any_range_of_targets_can_be_counted_alone(case, data):
-    tokens, plan, settings, _, threads, memory = case
-    first = data.draw(st.integers(1, plan.targets))
-    last = data.draw(st.integers(first, plan.targets))
-    counts = count_targets(tokens, plan, first, last, settings, threads, memory=memory)
-    assert_counts(counts, match_all(tokens, plan, settings, first, last, memory))
 
 
 @hypothesis_settings(max_examples=30, deadline=None)
