@@ -54,6 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="limit for 1,000 tokens")
     parser.add_argument("--memory-gb", type=float, default=8.0, help="limit for a process, GiB")
     parser.add_argument("--jobs", type=positive, default=1, help="processes at a time")
+    parser.add_argument("--rounding", type=float, default=1e-4, help="nats, by another length")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder [results/checks/NAME]")
     parser.add_argument("--list", action="store_true", help="list the checks and end")
@@ -106,7 +107,10 @@ def check(options: argparse.Namespace, text: ScoredText) -> dict[str, Any]:
     """The report on the scorer."""
     limits = Limits(options.seconds, options.memory_gb)
     settings = CheckSettings(
-        options.mass_targets, null_tokens=options.null_tokens, seed=options.seed
+        options.mass_targets,
+        null_tokens=options.null_tokens,
+        seed=options.seed,
+        rounding=options.rounding,
     )
     given, offered = given_arguments(options.given), {}
     if text.tokenizer:

@@ -26,7 +26,7 @@ def scorer_of(folder: Path, code: str, seconds: float = 30.0, **given: object) -
     return open_scorer(f"{file}:make", SMALL_VOCABULARY, given, {}, Limits(seconds))
 
 
-def case_of(scorer: PythonScorer, **settings: int) -> Case:
+def case_of(scorer: PythonScorer, **settings: float) -> Case:
     """The scorer on the small text."""
     few = {"mass_targets": 3, "changed_targets": 4, "null_tokens": 500, "decoded_targets": 50}
     return Case(scorer, small_text(), CheckSettings(**few | settings))

@@ -24,13 +24,15 @@ class CheckSettings:
     """mass_targets: of each kind in a sample, None for what its kind of scorer can bear.
 
     changed_targets: of each kind, after which the text is changed and cut. null_tokens: None for
-    ten times the vocabulary, at least 2,000. decoded_targets: from the first.
+    ten times the vocabulary, at least 2,000. decoded_targets: from the first. rounding: nats by
+    which a target may differ in a text of another length, since matrix products round otherwise.
     """
 
     mass_targets: int | None = None
     changed_targets: int = 8
     null_tokens: int | None = None
     decoded_targets: int = 500
+    rounding: float = 1e-4
     seed: int = 1
 
 

@@ -21,7 +21,6 @@ from fairway.audit.mass import Masses, masses
 from fairway.audit.sandbox import ScorerFailure
 from fairway.audit.scorers import scored
 
-ROUNDING = 1e-4  # nats; a text of another length is rounded otherwise by matrix products
 MASS_DEVIATION = 1e-6  # of Z from 1: float32 nats below 16 are rounded by up to 5e-7
 CODE_OVERHEAD = 0.005, 64  # share and bits: integers for probabilities, the coder's last words
 BETTER_BY = 0.01  # share of the score that smaller tables may gain by luck
@@ -85,7 +84,7 @@ def causal(case: Case) -> Finding:
         with np.errstate(invalid="ignore"):
             difference = np.where(same, 0.0, np.abs(nats - case.nats[:place]))
         largest = max(largest, float(difference.max()))
-        wrong = ~(difference <= ROUNDING)
+        wrong = ~(difference <= case.settings.rounding)
         if wrong.any():
             target = int(wrong.argmax()) + 1
             faults.append((target, place, "cut off", nats[target - 1]))
@@ -115,13 +114,13 @@ def _of_masses(case: Case, found: Masses, extra: dict[str, Any]) -> Finding:
     """Whether Z is 1 wherever it was measured, and a told distribution is what scores."""
     check = verdict.of_mass(found.mass, MASS_DEVIATION)
     difference = float(found.differences.max())
-    ok = check.pop("ok") and difference <= ROUNDING
+    ok = check.pop("ok") and difference <= case.settings.rounding
     figures = check | extra | {"targets": len(found.targets), "score_difference": difference}
     if ok:
         largest = f"|Z − 1| ≤ {check['max_deviation']:.1g}"
         return judged(True, f"{largest} at {len(found.targets):,} targets", **figures)
     near = np.abs(found.mass - 1) <= MASS_DEVIATION
-    index = int((near & (found.differences <= ROUNDING)).argmin())
+    index = int((near & (found.differences <= case.settings.rounding)).argmin())
     target = int(found.targets[index])
     text = f"{case.at(target)}: Z = {found.mass[index]:.6g}; mean {check['mean_z']:.6g}, largest "
     text += f"{check['max_z']:.6g} at {len(found.targets):,} targets"

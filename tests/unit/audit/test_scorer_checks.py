@@ -33,7 +33,7 @@ def make(vocabulary):
 """
 
 
-def findings(folder, code: str, *names: str, seconds: float = 30.0, **settings: int) -> dict:
+def findings(folder, code: str, *names: str, seconds: float = 30.0, **settings: float) -> dict:
     """What the named checks find of a scorer with this code; all checks if none is named."""
     with closing(scorer_of(folder, code, seconds)) as scorer:
         case = case_of(scorer, **settings)
@@ -63,6 +63,7 @@ def test_rounding_by_another_length_is_no_fault_but_other_tokens_are(tmp_path):
     nats = "return np.full(len(tokens) - 1, np.log(vocabulary) + 1e-5 * {})"
     rounded = UNIFORM.format(line=nats.format("(len(tokens) % 3)"))
     assert findings(tmp_path, rounded, "causal")["causal"].outcome == OK
+    assert findings(tmp_path, rounded, "causal", rounding=1e-6)["causal"].outcome == FAILED
     changed = UNIFORM.format(line=nats.format("(tokens[-1] % 3)"))
     assert findings(tmp_path, changed, "causal")["causal"].outcome == FAILED
 

@@ -17,12 +17,22 @@ from fairway.audit.witness import Witness
 from fairway.audit.zoo import FOLDER
 from fairway.corpus.windows import WindowPlan
 from fairway.counting import caches
+from fairway.counting.segments import NO_MEMORY
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import row_mixer
 from fairway.scoring import forward
 from fairway.scoring.scores import Scores
 from support.corpus_samples import VOCABULARY
-from support.tiny_rows import ADAPTIVE, EXACT, ROWS, WINDOWS, codec_model, repetitive_tokens, row
+from support.tiny_rows import (
+    ADAPTIVE,
+    EXACT,
+    ROWS,
+    WINDOWS,
+    codec_model,
+    memory_of,
+    repetitive_tokens,
+    row,
+)
 
 sys.path.append(str(FOLDER))
 from fairway_row import Row  # the example
@@ -33,13 +43,19 @@ TOKENS = repetitive_tokens(151)
 PLAN = WindowPlan(len(TOKENS) - 1, **WINDOWS)
 
 
+def memory_tokens(settings: dict) -> np.ndarray:
+    memory = memory_of(settings)
+    return NO_MEMORY if memory is None else memory.tokens
+
+
 class LocalRow:
     """The example in this process, asked as a scorer in one of its own would be."""
 
     traits = Traits("scorer", tells_distribution=True)
 
     def __init__(self, settings: dict) -> None:
-        self.row = Row(VOCABULARY, settings, codec_model())
+        model = None if settings["model"] is None else codec_model()
+        self.row = Row(VOCABULARY, settings, model, memory_tokens(settings))
 
     def nats(self, texts, together=False) -> Iterator[np.ndarray]:
         return (self.row(text) for text in texts)
@@ -54,35 +70,44 @@ def case_of(settings: dict) -> Case:
     return Case(LocalRow(settings), text, CheckSettings(4, 3, null_tokens=600))
 
 
-def audited(settings: dict, wanted: AuditTargets) -> tuple[RowEvidence, list]:
-    """What audit_model, audit_cache and mix_scores see of the row at these targets."""
-    model, generator = codec_model(), np.random.default_rng(3)
+def audited_model(settings: dict, wanted: AuditTargets, changed: dict) -> tuple:
+    """What audit_model and score_targets make of the row's model, or what stands for none."""
+    if settings["model"] is None:
+        of_none = ModelEvidence.uniform(wanted, VOCABULARY)
+        return of_none, Scores.uniform(1, PLAN.targets, VOCABULARY)
+    model = codec_model()
 
     def score(text, windows):
         return forward.score_windows(model, text, PLAN, windows, 8)
 
-    changed = {j: changed_tail(TOKENS, j, VOCABULARY, generator) for j in wanted.changed.tolist()}
     stays = [scores_stay(PLAN, score, TOKENS, other, j) for j, other in changed.items()]
     known = forward.distributions_at(model, TOKENS, PLAN, wanted.sampled.tolist(), 8)
     of_model = ModelEvidence(*wanted, np.array(stays), "model", known, "artifact")
+    return of_model, Scores(1, *score(TOKENS, range(len(PLAN))), "artifact", "spec")
+
+
+def audited(settings: dict, wanted: AuditTargets) -> tuple[RowEvidence, list]:
+    """What audit_model, audit_cache and mix_scores see of the row at these targets."""
+    memory, generator = memory_tokens(settings), np.random.default_rng(3)
+    changed = {j: changed_tail(TOKENS, j, VOCABULARY, generator) for j in wanted.changed.tolist()}
+    of_model, scores = audited_model(settings, wanted, changed)
     of_cache = counts = None
     if settings["cache_settings"]:
         cache = caches.CacheSettings.from_settings(settings["cache_settings"])
 
         def count(text):
-            return caches.count_targets(text, PLAN, 1, PLAN.targets, cache)
+            return caches.count_targets(text, PLAN, 1, PLAN.targets, cache, memory=memory)
 
         counts = count(TOKENS)
         stays = [counts_stay(count(TOKENS), count(other), j) for j, other in changed.items()]
-        found = caches.distributions_at(TOKENS, PLAN, wanted.sampled, cache, VOCABULARY)
+        found = caches.distributions_at(
+            TOKENS, PLAN, wanted.sampled, cache, VOCABULARY, memory=memory
+        )
         of_cache = CacheEvidence.of(found, wanted, stays, [], "cache")
-    gate = row_gate(settings["gate"], settings["cache_settings"])
+    gate = row_gate(settings["gate"], settings["cache_settings"], memory)
     witness = Witness(gate, of_model, of_cache, generator)
-    nll, entropy = score(TOKENS, range(len(PLAN)))
-    nats = np.concatenate(
-        list(row_mixer(witness, TOKENS)(Scores(1, nll, entropy, "artifact", "spec"), counts))
-    )
-    evidence = witness.evidence("artifact", "spec")
+    nats = np.concatenate(list(row_mixer(witness, TOKENS)(scores, counts)))
+    evidence = witness.evidence(scores.artifact_sha256, "spec")
     parts = verdict.causal([evidence], [of_model], of_cache)["broken"]
     return evidence, [nats, parts]
 
