@@ -61,18 +61,13 @@ def load_shards(
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--spec", type=Path, required=True)
-    parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--val", type=Path, required=True)
-    parser.add_argument("--val-bytes", type=Path, required=True)
+    for flag in ("spec", "manifest", "val", "val-bytes", "sums", "evidence", "profile"):
+        parser.add_argument(f"--{flag}", type=Path, required=True)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--scores", type=Path, nargs="*", default=[], help="rank 0, 1, …")
-    parser.add_argument("--counts", type=Path, nargs="*", default=[], help="rank 0, 1, …")
+    for flag in ("scores", "counts"):
+        parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="rank 0, 1, …")
     for flag in ("model-audit", "cache-audit", "memory"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[])
-    parser.add_argument("--sums", type=Path, required=True)
-    parser.add_argument("--evidence", type=Path, required=True)
-    parser.add_argument("--profile", type=Path, required=True)
     return parser.parse_args()
 
 

@@ -28,10 +28,8 @@ from fairway.stage import StageError, atomic_output, read_spec, run, write_json
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--spec", type=Path, required=True)
-    parser.add_argument("--quantized", type=Path, required=True)
-    parser.add_argument("--artifact", type=Path, required=True)
-    parser.add_argument("--ledger", type=Path, required=True)
+    for flag in ("spec", "quantized", "artifact", "ledger"):
+        parser.add_argument(f"--{flag}", type=Path, required=True)
     return parser.parse_args()
 
 

@@ -31,11 +31,8 @@ from fairway.training.checkpoints import Checkpoint
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--spec", type=Path, required=True)
-    parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--quantized", type=Path, required=True)
-    parser.add_argument("--report", type=Path, required=True)
+    for flag in ("spec", "manifest", "checkpoint", "quantized", "report"):
+        parser.add_argument(f"--{flag}", type=Path, required=True)
     return parser.parse_args()
 
 

@@ -25,13 +25,9 @@ from fairway.stage import Progress, read_spec, run, sha256_of, write_json
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--spec", type=Path, required=True)
-    parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--val", type=Path, required=True)
-    parser.add_argument("--artifact", type=Path, required=True)
+    for flag in ("spec", "manifest", "val", "artifact", "scores", "stats"):
+        parser.add_argument(f"--{flag}", type=Path, required=True)
     parser.add_argument("--rank", type=int, required=True)
-    parser.add_argument("--scores", type=Path, required=True)
-    parser.add_argument("--stats", type=Path, required=True)
     return parser.parse_args()
 
 
