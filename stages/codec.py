@@ -24,15 +24,8 @@ from fairway.codec.prediction import Base, Uniform, require_row
 from fairway.corpus.exact_text import ExactText
 from fairway.corpus.tokenizer import load_tokenizer
 from fairway.counting.memories import memory_of
-from fairway.stage import (
-    Progress,
-    StageError,
-    atomic_output,
-    read_spec,
-    require_file,
-    run,
-    sha256_of,
-)
+from fairway.progress import Progress
+from fairway.stage import StageError, atomic_output, read_spec, require_file, run, sha256_of
 
 
 def arguments() -> argparse.Namespace:

@@ -22,7 +22,8 @@ from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_ranks
 from fairway.counting.memories import memory_tokens
-from fairway.stage import Progress, StageError, read_spec, run, write_json
+from fairway.progress import Progress
+from fairway.stage import StageError, read_spec, run, write_json
 
 
 def arguments() -> argparse.Namespace:

@@ -16,7 +16,8 @@ from typing import Any
 
 from fairway.corpus.downloads import download_places
 from fairway.corpus.hub import HubDataset, HubFile
-from fairway.stage import Progress, StageError, read_spec, run, sha256_of, write_json
+from fairway.progress import Progress
+from fairway.stage import StageError, read_spec, run, sha256_of, write_json
 
 
 def main() -> None:

@@ -21,7 +21,8 @@ from fairway.corpus.shards import read_shard
 from fairway.counting.memories import pack_memory
 from fairway.counting.memory_text import last_tokens, pack_within, tokens_of_documents
 from fairway.counting.settings import MemorySettings
-from fairway.stage import Progress, StageError, atomic_output, read_spec, run, write_json
+from fairway.progress import Progress
+from fairway.stage import StageError, atomic_output, read_spec, run, write_json
 
 
 def arguments() -> argparse.Namespace:

@@ -25,7 +25,8 @@ from fairway.corpus.manifest import Manifest
 from fairway.machine.devices import prepare_device
 from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
-from fairway.stage import Progress, StageError, read_spec, run, write_json
+from fairway.progress import Progress
+from fairway.stage import StageError, read_spec, run, write_json
 from fairway.training.checkpoints import Checkpoint
 
 

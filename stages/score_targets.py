@@ -18,9 +18,10 @@ from fairway.artifact.container import build_model, read_artifact
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.machine.devices import prepare_device
+from fairway.progress import Progress
 from fairway.scoring.forward import score_windows
 from fairway.scoring.scores import Scores
-from fairway.stage import Progress, read_spec, run, sha256_of, write_json
+from fairway.stage import read_spec, run, sha256_of, write_json
 
 
 def arguments() -> argparse.Namespace:

@@ -23,8 +23,9 @@ from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets
 from fairway.gates.match import match_gate
+from fairway.progress import Progress
 from fairway.scoring.scores import Scores
-from fairway.stage import Progress, StageError, atomic_output, read_spec, run
+from fairway.stage import StageError, atomic_output, read_spec, run
 from fairway.tables.sweep import Text, exact_counterpart, sweep_line
 from fairway.tables.sweep_figure import sweep_figure
 

@@ -1,6 +1,6 @@
-"""What every stage shares: its spec, one-line errors, atomic outputs and progress lines.
+"""What every stage shares: its spec, one-line errors and atomic outputs.
 
-Standard library only (tqdm on a terminal), so that importing it costs nothing.
+Standard library only, so that importing it costs nothing.
 """
 
 import contextlib
@@ -15,7 +15,6 @@ import shutil
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,44 +257,3 @@ def _in_one_line(error: OSError) -> str:
         return f"{error.filename or 'output'}: cannot write: {error.strerror}"
     reason = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {reason}" if error.filename is not None else reason
-
-
-class Progress:
-    """A progress bar on a terminal; one line per interval in a log, with speed and time left.
-
-    total: number of units of work; unit: their name; interval: seconds between log lines.
-    """
-
-    def __init__(self, total: int, unit: str, interval: float = 10.0) -> None:
-        self.total, self.unit, self.interval = total, unit, interval
-        self.done = 0
-        self.start = self.last = time.monotonic()
-        self.bar = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=total, unit=f" {unit}", unit_scale=True)
-
-    def update(self, count: int, note: str = "") -> None:
-        """Add `count` finished units; `note` is shown behind the figures."""
-        self.done += count
-        if self.bar is not None:
-            self.bar.set_postfix_str(note, refresh=False)
-            self.bar.update(count)
-            return
-        now = time.monotonic()
-        if now - self.last >= self.interval or self.done >= self.total:
-            self.last = now
-            speed = self.done / max(now - self.start, 1e-9)
-            left = (self.total - self.done) / max(speed, 1e-9)
-            print(
-                f"{self.done:,}/{self.total:,} {self.unit}, {speed:,.0f} {self.unit}/s, "
-                f"{left:.0f} s left {note}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def close(self) -> None:
-        """End the bar's line on a terminal."""
-        if self.bar is not None:
-            self.bar.close()

@@ -15,8 +15,8 @@ from typing import IO
 
 import pytest
 
+from fairway.progress import Progress
 from fairway.stage import (
-    Progress,
     StageError,
     atomic_output,
     parse_json,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fairway.audit.case import Case, moved
-from fairway.stage import Progress
+from fairway.progress import Progress
 
 
 class Masses(NamedTuple):

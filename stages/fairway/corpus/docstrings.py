@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fairway.corpus.packages import find_module, modules_of
-from fairway.stage import Progress, StageError
+from fairway.progress import Progress
+from fairway.stage import StageError
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _ATTACHERS = ("add_docstr", "add_newdoc")  # parts of the names of functions that attach a text

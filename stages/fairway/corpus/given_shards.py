@@ -25,7 +25,8 @@ from fairway.corpus.documents import (
 from fairway.corpus.exact_text import ExactText
 from fairway.corpus.shards import BOS, read_shard
 from fairway.corpus.tokenizer import document_starts, encode_documents
-from fairway.stage import Progress, StageError
+from fairway.progress import Progress
+from fairway.stage import StageError
 
 
 @dataclass(frozen=True)

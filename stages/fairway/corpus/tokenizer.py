@@ -15,7 +15,8 @@ import numpy as np
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from fairway.corpus.shards import BOS
-from fairway.stage import Progress, StageError, require_file
+from fairway.progress import Progress
+from fairway.stage import StageError, require_file
 
 TRAINING_BYTES = 1 << 25  # of text; more does not change 1,024 pieces by much
 BATCH_DOCUMENTS = 512
