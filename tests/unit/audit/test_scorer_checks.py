@@ -154,16 +154,12 @@ def test_other_checks_are_made_after_a_crash(tmp_path):
     assert is_code_length(found) is None
 
 
-def test_crash_after_the_null_check_leaves_collisions_to_be_made(tmp_path):
-    code = """
-def make(vocabulary, table_size=64):
-    def score(tokens):
-        if len(tokens) > 161: import os; os._exit(1)
-        return np.full(len(tokens) - 1, np.log(vocabulary))
-    return score
-"""
+def test_after_a_crash_there_is_a_new_process(tmp_path):
+    code = UNIFORM.format(line="if len(tokens) < 161: import os; os._exit(1)")
     found = findings(tmp_path, code)
-    assert found["null"].outcome == NOT_CHECKED and found["collisions"].outcome == OK
+    assert found["causal"].outcome == found["blind"].outcome == NOT_CHECKED
+    assert "crashed: ended with exit code 1" in found["causal"].found
+    assert found["null"].outcome == OK
 
 
 def test_printing_is_noted_and_disturbs_nothing(tmp_path):
