@@ -17,9 +17,9 @@ from fairway.progress import Progress
 class Masses(NamedTuple):
     """mass: Z at each target (targets,), NaN for a probability below 0.
 
-    differences: nats between score and what was summed (targets,), where that was not the score's
-    own run. moved: the first target whose
-    number depends on a later token, and that token's target; None if none.
+    differences: nats between the score and what was summed, (targets,), 0 where that is the same
+    function's. moved: the first target whose number depends on a later token, and that token's
+    target; None if none.
     """
 
     targets: np.ndarray
@@ -41,9 +41,8 @@ def masses(case: Case, targets: np.ndarray) -> Masses:
 def runs(case: Case, targets: np.ndarray) -> tuple[int, float]:
     """How many runs of a black box that takes, and about how many seconds."""
     each = 1 if case.traits.tells_distribution else case.text.vocabulary
-    jobs = getattr(case.subject, "jobs", 1)
     share = float(targets.sum()) / case.text.targets
-    return each * len(targets), each * share * case.seconds / jobs
+    return each * len(targets), each * share * case.seconds / case.subject.jobs
 
 
 def _told(case: Case, targets: np.ndarray) -> Masses:

@@ -43,9 +43,10 @@ class Traits(NamedTuple):
 
 
 class Subject(Protocol):
-    """A scorer that is looked into."""
+    """A scorer that is looked into. jobs: texts that it scores at a time."""
 
     traits: Traits
+    jobs: int
 
     def nats(self, texts: Iterable[np.ndarray], together: bool = False) -> Iterator[np.ndarray]:
         """Nats of every text's targets, float64, in order; a text is integers (targets + 1,).

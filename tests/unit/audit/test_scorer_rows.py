@@ -51,7 +51,7 @@ def memory_tokens(settings: dict) -> np.ndarray:
 class LocalRow:
     """The example in this process, asked as a scorer in one of its own would be."""
 
-    traits = Traits("scorer", tells_distribution=True)
+    traits, jobs = Traits("scorer", tells_distribution=True), 1
 
     def __init__(self, settings: dict) -> None:
         model = None if settings["model"] is None else codec_model()
