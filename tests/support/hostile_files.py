@@ -118,7 +118,7 @@ def formats(folder: Path) -> dict[str, Format]:
     resume = Resumed(5, 2.5, 1, ["x"], like)
     manifest = Manifest(
         "s", "text", VOCABULARY, TokenizerFile("t", ""), TrainText(1, 9, (ShardFile("a", 9, ""),)),
-        ValText(1, 9, 8, 8, 8, None, "decoded", "v", "", ""), folder,
+        ValText(1, 9, 8, 8, None, "decoded", "v", "", "", ""), folder,
     )  # fmt: skip
     sums = Sums("s", "s", None, "a", 0.5, (RankSum("r", 1, 0, 1, 9, 5.5, 20, 0.1),))
     ledger = {
