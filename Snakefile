@@ -62,6 +62,7 @@ include: "rules/rows.smk"
 rule aggregate_seeds:
     input:
         spec=plan.spec("aggregate_seeds"),
+        manifest=rules.encode_corpus.output.manifest,
         sums=expand(rules.mix_scores.output, zip, **plan.pairs),
         audits=expand(rules.audit_row.output, row=plan.rows),
         proofs=expand(rules.prove_row.output, row=plan.decodable),

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fairway.corpus.manifest import Manifest
 from fairway.rows.profile import Profile
 from fairway.stage import atomic_output, read_spec, run
 from fairway.tables.aggregation import (
@@ -67,7 +68,8 @@ def main() -> None:
     write_csv(args.ablation, ablation_table(summary))
     write_csv(args.budget, budget_table(seeds, settings["limits"]))
     with atomic_output(args.ladder) as temporary:
-        temporary.write_text(ablation_markdown(summary, settings["seeds"]))
+        overlap = Manifest.load(args.results / "corpus" / "manifest.json").overlap
+        temporary.write_text(ablation_markdown(summary, settings["seeds"], overlap))
     write_csv(args.summary, summary)
 
 

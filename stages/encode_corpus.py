@@ -27,17 +27,19 @@ from fairway.corpus.given_back import give_back
 from fairway.corpus.given_shards import GivenShards, read_given_shards
 from fairway.corpus.manifest import (
     Manifest,
+    Overlap,
     TokenizerFile,
     TrainText,
     ValText,
     name_in,
     shard_files,
 )
-from fairway.corpus.shards import write_shard
+from fairway.corpus.overlap import measure_overlap
+from fairway.corpus.shards import read_shard, write_shard
 from fairway.corpus.tokenizer import document_starts, encode_documents, load_tokenizer
 from fairway.corpus.windows import require_windows
 from fairway.files.arrays import save_array
-from fairway.stage import Spec, StageError, atomic_output, read_spec, run, sha256_of
+from fairway.stage import Progress, Spec, StageError, atomic_output, read_spec, run, sha256_of
 
 # Of a document: whatever SentencePiece would change in byte pieces, or as SentencePiece has it.
 ENCODINGS = {"exact": encode_exactly, "plain": encode_documents}
@@ -74,7 +76,7 @@ def main() -> None:
         sha256=sha256_of(arguments.val),
         bytes_sha256=sha256_of(arguments.val_bytes),
     )
-    manifest = _manifest(arguments, spec, text, val)
+    manifest = _manifest(arguments, spec, text, val, _overlap(text, starts))
     manifest.save(arguments.manifest)
     _report(manifest)
 
@@ -106,8 +108,16 @@ def _encode_text(spec: Spec, tokenizer: SentencePieceProcessor, train_path: Path
     )
 
 
+def _overlap(text: GivenShards, starts: np.ndarray) -> Overlap:
+    shards = [read_shard(path) for path, _ in text.train]
+    progress = Progress(sum(map(len, shards)), "training tokens compared with the validation text")
+    overlap = measure_overlap(text.val, starts, shards, progress.update)
+    progress.close()
+    return overlap
+
+
 def _manifest(
-    arguments: argparse.Namespace, spec: Spec, text: GivenShards, val: ValText
+    arguments: argparse.Namespace, spec: Spec, text: GivenShards, val: ValText, overlap: Overlap
 ) -> Manifest:
     """All files of the corpus, which have been written."""
     folder, tokenizer = arguments.manifest.parent, arguments.tokenizer
@@ -123,6 +133,7 @@ def _manifest(
         ),
         val=val,
         folder=folder,
+        overlap=overlap,
     )
 
 
@@ -134,6 +145,9 @@ def _report(manifest: Manifest) -> None:
         f"({val.text} text), {val.bytes / val.targets:.3f} bytes per target",
         file=sys.stderr,
     )
+    print(f"val: {manifest.overlap.in_words()}", file=sys.stderr)
+    for number in manifest.overlap.duplicate_documents:
+        print(f"val: document {number} is a training document as well", file=sys.stderr)
     if val.text_is_lost:
         print(
             f"val: the tokens do not give back the original of {val.original_bytes:,} bytes, so "

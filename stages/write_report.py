@@ -17,6 +17,7 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
+from fairway.corpus.manifest import Overlap
 from fairway.stage import StageError, atomic_output, read_spec, run
 from fairway.tables.report.data import Run, load_run
 from fairway.tables.report.page import page
@@ -46,6 +47,7 @@ def lead(found: Run) -> str:
     valid = found.summary[found.summary["is_code_length"]]
     val, seeds = found.manifest["val"], ", ".join(map(str, found.config["seeds"]))
     text = f"{val['targets']:,} validation tokens, {val['bytes']:,} bytes; seeds {seeds}."
+    text += f" {Overlap(**found.manifest['overlap']).in_words()}"
     if valid.empty:
         return f"{text} No row is a code length."
     best = valid.loc[valid["bpb_mean"].idxmin()]

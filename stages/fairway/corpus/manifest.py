@@ -74,8 +74,42 @@ class ValText:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """How much of the validation text stands in the training text (`fairway.corpus.overlap`).
+
+    runs: of the validation text, of run_tokens each, and how many of them occur in the training
+    text. documents_with_runs: documents that have any; documents_mostly: those more than half of
+    whose runs occur in the training text. duplicates: documents that are a training document as
+    well; duplicate_documents: numbers, from 0, of the first of them.
+    """
+
+    run_tokens: Positive
+    runs: Natural
+    runs_in_training: Natural
+    documents_with_runs: Natural
+    documents_mostly: Natural
+    duplicates: Natural
+    duplicate_documents: tuple[Natural, ...]
+
+    def in_words(self) -> str:
+        """The overlap as a sentence."""
+        share = self.runs_in_training / max(self.runs, 1)
+        copies = f"{self.duplicates:,} documents are copies of training documents"
+        if self.duplicates == 1:
+            copies = "1 document is the copy of a training document"
+        return (
+            f"{share:.1%} of the validation text's runs of {self.run_tokens} tokens occur in the "
+            f"training text, as do more than half of the runs of {self.documents_mostly:,} of its "
+            f"{self.documents_with_runs:,} documents that have any; {copies}."
+        )
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """Contents of manifest.json; `folder` is where it lies and is not written."""
+    """Contents of manifest.json; `folder` is where it lies and is not written.
+
+    overlap: of the validation text with the training text, None where it was not measured.
+    """
 
     spec: str
     kind: str
@@ -84,6 +118,7 @@ class Manifest:
     train: TrainText
     val: ValText
     folder: Path
+    overlap: Overlap | None = None
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from fairway.corpus.manifest import Overlap
+from fairway.rows.entry import NONE
 from fairway.rows.sums import Sums
 from fairway.stage import StageError
 from fairway.tables.inputs import (
@@ -241,8 +243,10 @@ def bytes_line(summary: pd.DataFrame) -> str:
     )
 
 
-def ablation_markdown(summary: pd.DataFrame, seeds: list[int]) -> str:
-    """The ladder as a Markdown table with its legend."""
+def ablation_markdown(
+    summary: pd.DataFrame, seeds: list[int], overlap: Overlap | None = None
+) -> str:
+    """The ladder as a Markdown table with its legend. overlap: of the texts, for its last note."""
     lines = [
         "| row | BPB | std | delta | mean Z | normalised BPB | code length? |",
         "|---|--:|--:|--:|--:|--:|:-:|",
@@ -264,6 +268,10 @@ def ablation_markdown(summary: pd.DataFrame, seeds: list[int]) -> str:
         "",
         bytes_line(summary),
     ]
+    if (summary["model"] == NONE).any():
+        lines.append("\nA row without a model has one score: nothing in it is drawn.")
+    if overlap:
+        lines.append(f"\n{overlap.in_words()}")
     if late:
         lines.append(f"\nOver the contest's time limits: {', '.join(late)}.")
     return "\n".join(lines) + "\n"

@@ -94,6 +94,7 @@ def test_manifest_describes_the_files(finished: Path) -> None:
     assert manifest.read_val_text(finished / "val_text.bin") == "\0".join(val).encode()
     values = manifest.read_val_bytes(finished / "val_bytes.npy")
     assert int(values.sum()) == size
+    assert manifest.overlap.duplicates == 0 and manifest.overlap.runs > 1000
     assert_hashes(manifest)
 
 
@@ -202,6 +203,19 @@ def test_given_shards(tmp_path: Path, texts: str | None) -> None:
     assert manifest.val.text == ("original" if texts else "decoded")
     assert not (tmp_path / "out/train.bin").exists()
     assert_hashes(manifest)
+
+
+def test_a_copy_of_a_training_document_is_named(tmp_path: Path) -> None:
+    settings = write_shards(tmp_path)
+    val = [read_shard(tmp_path / f"given/val_{i}.bin") for i in range(2)]
+    second = encode_documents(as_tokenizer(sample_model(1)), TEXTS[1:2])[0]
+    write_shard(tmp_path / "given/train_2.bin", second)
+    done = make_corpus(tmp_path, settings, *ENCODE_FLAGS)
+    assert done.returncode == 0, done.stderr
+    assert "val: document 1 is a training document as well" in done.stderr
+    overlap = Manifest.load(tmp_path / "out/manifest.json").overlap
+    assert (overlap.duplicates, overlap.duplicate_documents) == (1, (1,))
+    assert 0 < overlap.runs_in_training < overlap.runs < sum(map(len, val))
 
 
 def test_shard_named_twice_is_read_once(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fairway.corpus.manifest import Overlap
 from fairway.json_text import sealed
 from fairway.rows.sums import RankSum, Sums
 from fairway.stage import StageError, read_json
@@ -254,3 +255,14 @@ def test_markdown_has_a_line_per_row(tmp_path, settings):
     text = ablation_markdown(summary_table(seeds_table(tmp_path, settings), LIMITS), [1, 2])
     body = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(body) == 3 and "| 400 |" in body[2] and "| no |" in body[2]
+
+
+def test_markdown_says_what_a_memory_could_recall(tmp_path, settings):
+    settings["rows"].append(without_model(tmp_path))
+    summary = summary_table(seeds_table(tmp_path, settings), LIMITS)
+    text = ablation_markdown(summary, [1, 2], Overlap(20, 2000, 478, 90, 12, 1, (7,)))
+    assert "A row without a model has one score" in text
+    assert (
+        "23.9% of the validation text's runs of 20 tokens occur in the training text, as do more "
+        "than half of the runs of 12 of its 90 documents that have any; 1 document is the copy"
+    ) in text
