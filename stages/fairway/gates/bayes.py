@@ -19,6 +19,13 @@ Weights follow the gradient of the past log-losses (AdaGrad, Duchi et al. 2011):
 depends on the tokens before j alone and no feature depends on the target, so Σ_v p(v) = 1 by
 construction. Hierarchical Dirichlet language models: MacKay and Peto (1995); weights learned
 online per context: Mahoney's PAQ.
+
+The nearest ancestor is PPM-DP (Steinruecken, Ghahramani and MacKay, Improving PPM with dynamic
+parameter updates, DCC 2015): there too orders are blended by a Dirichlet rule in place of escapes,
+and its parameters, one set per order and number of distinct successors, follow the gradient of
+what was coded. New here: the base is a neural model and not the uniform distribution; levels of
+the current document stand between those of the text; and κ is a function of several features of
+the context, each with weights of its own, instead of one parameter per class of contexts.
 """
 
 import hashlib
