@@ -13,14 +13,19 @@ import os
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the run has begun: no traceback
 
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 from arguments import read_arguments
+from outcome import JOBS, failures, read_jobs, time_by_stage
 from session import run_to_end
 
 from fairway.stage import EXIT_BAD_INPUT, StageError
@@ -29,6 +34,7 @@ from fairway.workflow.layers import read_layer
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = "results/summary.csv"
+REPORT = "results/report.html"
 NO_TABLE = ("dryrun", "unlock", "lint", "list_rules", "dag", "rulegraph", "summary", "report")
 
 
@@ -71,6 +77,26 @@ def print_table(directory: Path) -> None:
         print("\n" + table.read_text(), end="")
 
 
+def print_times(directory: Path) -> None:
+    """Print what each stage took, and where the report is or how to get one."""
+    jobs = read_jobs(directory)
+    lines = time_by_stage(jobs)
+    if lines:
+        made = any(job.rule == "write_report" for job in jobs)
+        report = (
+            f"report: {directory / REPORT}" if made else "a report with pictures: ./run report"
+        )
+        print("\n" + "\n".join(lines) + f"\n\nreport: {report}")
+
+
+def loggers(options: Namespace) -> list[str]:
+    """Options for Snakemake: jobs are recorded, and on a terminal drawn in place of its lines."""
+    if options.logger:
+        return []  # the caller's own
+    draws = sys.stderr.isatty() and not options.quiet and not options.verbose
+    return ["--logger", "record", *(["watch"] if draws else [])]
+
+
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[None]:
     """Within, no other ./run works in the directory, which is made if need be.
@@ -103,20 +129,24 @@ def run_pipeline(arguments: list[str]) -> int:
     if not options.targets:
         targets = [SUMMARY]
     runs = not any(getattr(options, name, None) for name in NO_TABLE)
-    command = [sys.executable, "-m", "snakemake", *request.words]
+    snakemake = [sys.executable, str(ROOT / "envs" / "run_snakemake.py")]
     with held(directory):
         place_caches(os.environ, directory / ".snakemake" / "cache")
         os.chdir(ROOT)  # where the Snakefile and the default profile are
-        remove_stale_lock(directory, command)
-        code = run_to_end([*command, "--", *targets] if targets else command)
+        remove_stale_lock(directory, [*snakemake, *request.words])
+        (directory / JOBS).unlink(missing_ok=True)
+        words = [*(loggers(options) if runs else []), *request.words]
+        code = run_to_end([*snakemake, *words, *(["--", *targets] if targets else [])])
         if code == 0 and runs and SUMMARY in [*options.targets, *targets]:
             print_table(directory)
+            print_times(directory)
+        elif 0 < code < 128 and runs:  # not ended by a signal
+            for line in failures(read_jobs(directory)):
+                print(line, file=sys.stderr)
     return code
 
 
 def main() -> None:
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the run has begun: no traceback
     clean(os.environ)
     try:
         code = run_pipeline(sys.argv[1:])

@@ -52,7 +52,7 @@ def truncated(content: bytes) -> bytes:
 
 def errors(output: str) -> list[str]:
     """What stages said of themselves in the logs that a failing run shows."""
-    return [line for line in output.splitlines() if ".py: error: " in line]
+    return [line for line in output.splitlines() if re.match(r"\w+\.py: error: ", line)]
 
 
 def missing(output: str) -> list[str]:

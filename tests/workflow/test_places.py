@@ -1,5 +1,8 @@
 """./run from any folder, in a checkout and a working directory of any name, under any shell."""
 
+import contextlib
+import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -77,3 +80,26 @@ def test_sigterm_ends_the_jobs_and_the_next_run_goes_on(tmp_path, settings):
     again = subprocess.run([sys.executable, *command], stderr=subprocess.STDOUT, **options)
     assert again.returncode == 0 and "removing the lock" not in again.stdout, again.stdout
     assert Path(tmp_path / "run" / TOKENIZER).is_file()
+
+
+def test_on_a_terminal_jobs_are_drawn_and_the_failing_stage_has_the_last_word(tmp_path, settings):
+    config = yaml.safe_load((tmp_path / settings).read_text())
+    config["corpus"]["vocabulary"] = 260  # less than the text has signs
+    (tmp_path / settings).write_text(yaml.safe_dump(config))
+    command = [sys.executable, ROOT / "envs" / "launch.py", "--cores", "1"]
+    command += ["--configfile", settings, "--directory", "run", "--", TOKENIZER]
+    ours, theirs = pty.openpty()
+    options = {"cwd": tmp_path, "env": environment() | {"TERM": "xterm", "COLUMNS": "400"}}
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, **options)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while part := os.read(ours, 4096):
+            shown += part
+    assert process.wait() == 1
+    lines = shown.decode().splitlines()
+    assert any(" 0 of 1 jobs, " in line for line in lines)
+    assert any("failed    train_tokenizer  " in line for line in lines)
+    said = "train_tokenizer.py: error: corpus.vocabulary: 260 pieces cannot be trained"
+    assert lines[-1].startswith(f"error: train_tokenizer: {said}")
+    assert "Error in rule" not in shown.decode()

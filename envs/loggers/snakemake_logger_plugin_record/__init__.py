@@ -1,0 +1,54 @@
+"""Snakemake's logger plugin `record`: when each job began and how it ended, a line of JSON each.
+
+Into .snakemake/jobs.jsonl of the working directory, {"event": "started", "finished" or "failed",
+"job", "time"}; "started" has "rule", "key" and "log" too. envs/outcome.py reads it.
+"""
+
+import json
+from logging import LogRecord
+from pathlib import Path
+from typing import IO, Any
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+JOBS = Path(".snakemake") / "jobs.jsonl"
+
+
+def job_event(record: LogRecord) -> dict[str, Any] | None:
+    """What a log record of Snakemake's says of a job; None if it is about something else."""
+    event, time = getattr(record, "event", None), record.created
+    if event == LogEvent.JOB_INFO:
+        wildcards = [f"{name}={value}" for name, value in record.wildcards.items()]
+        told = {"rule": record.rule_name, "key": " ".join(wildcards), "log": list(record.log)}
+        return {"event": "started", "job": record.jobid, "time": time} | told
+    if event == LogEvent.JOB_FINISHED:
+        return {"event": "finished", "job": record.job_id, "time": time}
+    if event == LogEvent.JOB_ERROR:
+        return {"event": "failed", "job": record.jobid, "time": time}
+    return None
+
+
+class LogHandler(LogHandlerBase):
+    """Writes the record beside what Snakemake prints."""
+
+    writes_to_stream = False
+    writes_to_file = False  # of the kind whose path Snakemake tells
+    has_filter = True
+    has_formatter = True
+    needs_rulegraph = False
+    file: IO[str] | None = None
+
+    def emit(self, record: LogRecord) -> None:
+        event = job_event(record)
+        if event is None:
+            return
+        if self.file is None:  # only now is this the working directory
+            JOBS.parent.mkdir(exist_ok=True)
+            self.file = JOBS.open("w")
+        print(json.dumps(event), file=self.file, flush=True)
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+        super().close()
