@@ -110,17 +110,15 @@ def main() -> None:
     artifact, memory = (next(iter(paths), None) for paths in (options.artifact, options.memory))
     coder = codec.load_codec(artifact, memory, options.tokenizer, settings)
     manifest = Manifest.load(options.manifest)
-    tokens = manifest.read_val(options.val)
+    text, tokens = manifest.read_val_text(options.val_text), manifest.read_val(options.val)
     target_bytes = manifest.read_val_bytes(options.val_bytes)
     targets = count_proven(settings, tokens, target_bytes, ByteTable.of(coder.text.tokenizer))
+    expected = proven_text(text, tokens[: targets + 1], target_bytes[:targets])
     with atomic_output(options.file) as temporary:
         temporary.write_bytes(codec.compress(coder, tokens[: targets + 1]))
     encoded = time.monotonic()
     decoded = decode_elsewhere(options, row)
     seconds = {"encode": encoded - start, "decode": time.monotonic() - encoded}
-    expected = proven_text(
-        manifest.read_val_text(options.val_text), tokens[: targets + 1], target_bytes[:targets]
-    )
     check_decoded(decoded, expected, row)
     cache = settings["cache_settings"]
     loaded = load_shards(options.scores, options.counts, settings, manifest)

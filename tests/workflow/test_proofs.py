@@ -70,6 +70,17 @@ def test_scores_that_claim_too_little_are_found(smoke, tmp_path):
     assert not (tmp_path / "proof.json").exists()
 
 
+def test_text_that_is_not_the_corpus_proves_nothing(smoke, tmp_path):
+    text = tmp_path / "other.bin"
+    text.write_bytes(smoke.file("corpus/val_text.bin").read_bytes().replace(b"the", b"teh"))
+    spec = smoke.file("specs/prove_row/exact15_adaptive.json")
+    scores = smoke.file(f"{MODEL}/scores/rank0.npz")
+    done = prove(smoke, tmp_path, "exact15_adaptive", spec, scores, text)
+    assert done.returncode == 2
+    assert f"error: {text}: SHA-256 " in done.stderr
+    assert list(tmp_path.iterdir()) == [text]
+
+
 def test_codec_commands(smoke, tmp_path):
     def codec(verb: str, row: str, source: Path, target: Path) -> subprocess.CompletedProcess:
         return run_script(
