@@ -1,7 +1,8 @@
 # Text to a 16 MB language model and an honest table. Wiring only, rules in data order.
 #
 # Every rule's first input is its spec: the settings and the hash of the code that the job depends
-# on. So `params:` and config in shell text stay unused, and what reruns follows from files alone.
+# on. So `params:` and config in shell text stay unused. Every job records what it read and wrote:
+# its provenance. What reruns follows from the content of these, not from the times of files.
 import os
 import sys
 
@@ -25,12 +26,14 @@ CORPUS, MODEL = "results/corpus", "results/models/{model}/seed{seed}"
 try:
     plan = Plan(configuration_of(workflow), workflow.basedir, interpreter(workflow))
     plan.specs.check_text(f"{CORPUS}/manifest.json")
-    documents, absent = plan.documents()
 except StageError as error:
     raise WorkflowError(str(error)) from None
 
-for line in absent:
+for line in [] if plan.downloads else plan.absent.values():
     logger.warning(line)
+
+if workflow.is_main_process:
+    plan.force = lambda path: workflow.dag.forcefiles.add(path)
 
 
 wildcard_constraints:
@@ -47,11 +50,27 @@ localrules:
     report,
     estimate,
     fetch_corpus,
+    write_specs,
+
+
+onstart:
+    plan.begin()
 
 
 rule all:
     input:
         "results/summary.csv",
+
+
+rule write_specs:
+    output:
+        list(plan.missing_specs()),
+    log:
+        "results/logs/write_specs.log",
+    conda:
+        CPU
+    shell:
+        plan.write_specs_command("{output}")
 
 
 include: "rules/corpus.smk"
@@ -62,6 +81,7 @@ include: "rules/rows.smk"
 rule aggregate_seeds:
     input:
         spec=plan.spec("aggregate_seeds"),
+        provenance=list(plan.specs.of_jobs()),
         manifest=rules.encode_corpus.output.manifest,
         sums=expand(rules.mix_scores.output, zip, **plan.pairs),
         audits=expand(rules.audit_row.output, row=plan.rows),
@@ -75,6 +95,7 @@ rule aggregate_seeds:
         memories=expand(rules.pack_memory.output.stats, memory=plan.memories),
         counting=expand(rules.count_ngrams.output.stats, cache=plan.caches),
     output:
+        provenance=plan.provenance("aggregate_seeds"),
         summary="results/summary.csv",
         seeds="results/seeds.csv",
         ablation="results/ablation.csv",
@@ -100,7 +121,7 @@ include: "rules/report.smk"
 
 
 made_from = [
-    *rules.aggregate_seeds.input,
+    *rules.aggregate_seeds.input[1:],  # without its spec
     *rules.train_tokenizer.output,
     *rules.encode_corpus.output,
 ]

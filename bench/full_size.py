@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,11 @@ from fairway.corpus.tokenizer import load_tokenizer
 from fairway.corpus.windows import WindowPlan
 from fairway.files.arrays import save_array
 from fairway.json_text import sealed
+from fairway.provenance import Recording
 from fairway.scoring.scores import Scores
-from fairway.stage import run, sha256_of, write_json
+from fairway.stage import Spec, run, sha256_of, write_json
+from fairway.workflow.jobs import provenance_pattern, spec_key
 from fairway.workflow.plan import Plan
-from fairway.workflow.specs import MODEL_STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "config" / "fineweb.yaml"
@@ -65,7 +66,7 @@ class Place:
 
 
 def prepare(options: argparse.Namespace) -> Place:
-    """Write text, tokenizer and specs; everything else is to be newer."""
+    """Write text and configuration."""
     os.chdir(options.directory)
     source = np.concatenate([read_shard(path) for path in options.shards])
     tokens = extend(source, options.tokens, context=2, jump=0.2, seed=1)
@@ -78,20 +79,24 @@ def prepare(options: argparse.Namespace) -> Place:
     override.write_text(yaml.safe_dump({"corpus": corpus}))
     config = yaml.safe_load(RECORD.read_text())
     config["corpus"] |= corpus
-    plan = Plan(config, ROOT)
-    plan.specs.windows_path()
-    for stage in ("train_tokenizer", "encode_corpus"):
-        plan.specs.path(stage)
-    for stage in MODEL_STAGES:
-        plan.spec(stage, "model")
-    return Place(plan, tokens, override)
+    return Place(Plan(config, ROOT), tokens, override)
+
+
+def record(plan: Plan, stage: str, read: Iterable[Path], *wrote: Path, **keys: str | int) -> None:
+    """Provenance of a job that was not run: its files are placeholders."""
+    path = Path(provenance_pattern(stage).format(**keys))
+    spec = Spec({}, plan.specs.sha256(stage, spec_key(stage, keys)))
+    sources = plan.sources if stage in ("train_tokenizer", "encode_corpus") else []
+    Recording(path, spec, read, sources).finish(*wrote)
 
 
 def write_corpus(place: Place, tokenizer: Path) -> None:
     """What encode_corpus would write; the text was cut up, so its bytes are not proven."""
     folder, tokens = Path("results/corpus"), place.tokens
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokenizer.model").write_bytes(tokenizer.read_bytes())
+    own = folder / "tokenizer.model"
+    own.write_bytes(tokenizer.read_bytes())
+    (folder / "val_text.bin").write_bytes(b"")
     vocabulary = place.plan.config["corpus"]["vocabulary"]
     sizes = ByteTable.of(load_tokenizer(tokenizer, vocabulary)).target_bytes(tokens)
     write_shard(folder / "val.bin", tokens)
@@ -101,7 +106,7 @@ def write_corpus(place: Place, tokenizer: Path) -> None:
         spec=place.plan.specs.sha256("encode_corpus"),
         kind="shards",
         vocabulary=vocabulary,
-        tokenizer=TokenizerFile("tokenizer.model", sha256_of(folder / "tokenizer.model")),
+        tokenizer=TokenizerFile(own.name, sha256_of(own)),
         train=TrainText(0, 0, ()),
         val=ValText(
             documents, len(tokens), len(sizes), total, None, "decoded", "val.bin",
@@ -109,6 +114,9 @@ def write_corpus(place: Place, tokenizer: Path) -> None:
         ),
         folder=folder,
     ).save(folder / "manifest.json")  # fmt: skip
+    names = "manifest.json", "val.bin", "val_bytes.npy", "val_text.bin"
+    record(place.plan, "train_tokenizer", [], own)
+    record(place.plan, "encode_corpus", [own], *(folder / name for name in names))
 
 
 def write_models(place: Place) -> None:
@@ -119,12 +127,12 @@ def write_models(place: Place) -> None:
     for model in place.plan.models:
         for shift, seed in enumerate(place.plan.seeds):
             folder = Path(f"results/models/{model}/seed{seed}")
-            artifact = write_placeholders(place.plan, model, folder)
+            artifact = write_placeholders(place.plan, model, seed, folder)
             drawn = np.roll(nll, 1000 * shift), np.roll(entropy, 1000 * shift)
-            write_scores(place, model, folder, artifact, *drawn)
+            write_scores(place, model, seed, folder, artifact, *drawn)
 
 
-def write_placeholders(plan: Plan, model: str, folder: Path) -> str:
+def write_placeholders(plan: Plan, model: str, seed: int, folder: Path) -> str:
     """Files of training, quantising and packing that hold what aggregation reads; the hash."""
     folder.mkdir(parents=True, exist_ok=True)
     stages = ("train_model", "quantize_model", "pack_artifact")
@@ -137,13 +145,28 @@ def write_placeholders(plan: Plan, model: str, folder: Path) -> str:
     write_json(folder / "quantize.json", report | {"quantize_model": specs["quantize_model"]})
     (folder / "artifact.bin").write_bytes(str(folder).encode())
     artifact = sha256_of(folder / "artifact.bin")
-    ledger = {"specs": specs, "artifact_sha256": artifact, "total_bytes": 1, "seconds": 10.0}
-    write_json(folder / "ledger.json", ledger)
+    ledger = {"seed": seed, "artifact_sha256": artifact, "total_bytes": 1, "seconds": 10.0}
+    write_json(folder / "ledger.json", {"specs": specs} | ledger)
+    read = [Path("results/corpus/manifest.json")]
+    for stage, names in (
+        ("train_model", ("checkpoint.safetensors", "metrics.jsonl")),
+        ("quantize_model", ("quantized.safetensors", "quantize.json")),
+        ("pack_artifact", ("artifact.bin", "ledger.json")),
+    ):
+        wrote = [folder / name for name in names]
+        record(plan, stage, read, *wrote, model=model, seed=seed)
+        read = wrote[:1]
     return artifact
 
 
 def write_scores(
-    place: Place, model: str, folder: Path, artifact: str, nll: np.ndarray, entropy: np.ndarray
+    place: Place,
+    model: str,
+    seed: int,
+    folder: Path,
+    artifact: str,
+    nll: np.ndarray,
+    entropy: np.ndarray,
 ) -> None:
     """Score shards of all ranks, and the model's distributions at the audit's targets."""
     specs, ranks = place.plan.specs, place.plan.ranks
@@ -155,11 +178,15 @@ def write_scores(
         Scores(first, nll[part], entropy[part], artifact, spec).save(path)
         stats = {"spec": spec, "load_seconds": 1.0, "seconds": 100.0}
         write_json(path.with_suffix(".json"), stats)
+        wrote, keys = (path, path.with_suffix(".json")), {"model": model, "seed": seed}
+        record(place.plan, "score_targets", [folder / "artifact.bin"], *wrote, **keys, rank=rank)
     wanted = audit_targets(place.plan.config["audit"], place.windows.targets)
     known = made_up_distributions(place, wanted, nll)
     stays = np.ones(len(wanted.changed), dtype=bool)
     spec = specs.sha256("audit_model", model)
     ModelEvidence(*wanted, stays, spec, known, artifact).save(folder / "audit.npz")
+    read = [folder / "artifact.bin"]
+    record(place.plan, "audit_model", read, folder / "audit.npz", model=model, seed=seed)
 
 
 def made_up_distributions(place: Place, wanted: AuditTargets, nll: np.ndarray) -> np.ndarray:
@@ -178,13 +205,14 @@ def write_proofs(place: Place, changed: dict[str, Any]) -> None:
     for gate, numbers in changed.items():
         config["gates"][gate] |= numbers
     plan = Plan(config, ROOT)
-    plan.spec("prove_row", "row")
     for row in plan.decodable:
         (artifact,) = plan.model_files(row, "artifact.bin", plan.seeds[:1])
         folder = Path(f"results/rows/{row}")
         (folder / "proof.fwtx").write_bytes(b"")
         known = {"spec": plan.specs.sha256("prove_row", row), "decoded": True}
         write_json(folder / "proof.json", known | {"artifact_sha256": sha256_of(artifact)})
+        wrote = folder / "proof.json", folder / "proof.fwtx"
+        record(plan, "prove_row", [Path(artifact)], *wrote, row=row)
 
 
 def timed(place: Place, targets: list[str], changed: dict[str, Any]) -> tuple[float, float]:

@@ -6,6 +6,7 @@ Targets are from the working directory, as always with Snakemake.
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fairway.stage import StageError
 
@@ -26,12 +27,13 @@ class Request:
     """What the caller asked for.
 
     words: options for Snakemake, started from any folder; targets: to go behind them and `--`;
-    options: the same as Snakemake's parser understands them.
+    options: the same as Snakemake's parser understands them; config: what --config says.
     """
 
     words: list[str]
     targets: list[str]
     options: Namespace
+    config: dict[str, Any]
 
 
 def read_arguments(arguments: list[str]) -> Request:
@@ -39,7 +41,7 @@ def read_arguments(arguments: list[str]) -> Request:
 
     Raises StageError for what Snakemake would drop in silence or never finish with.
     """
-    from snakemake.cli import get_argument_parser  # takes a second
+    from snakemake.cli import get_argument_parser, parse_config  # takes a second
     from snakemake.exceptions import CliException
 
     kept, targets = split_targets(arguments)
@@ -49,7 +51,8 @@ def read_arguments(arguments: list[str]) -> Request:
     parser = get_argument_parser()
     try:
         options = parser.parse_args([*kept, "--", *targets] if targets else kept)
-    except CliException as error:
+        config = parse_config(options.config)
+    except (CliException, ValueError) as error:
         raise StageError(str(error)) from None
     _refuse(kept, options)
     files = [str(Path.cwd() / file) for file in options.configfile]
@@ -59,7 +62,7 @@ def read_arguments(arguments: list[str]) -> Request:
         is_given = value is not None and value != parser.get_default(name)
         if is_given and (name != "workflow_profile" or Path(value).exists()):
             words.append(f"--{name.replace('_', '-')}={Path.cwd() / value}")
-    return Request(words, targets, options)
+    return Request(words, targets, options, config)
 
 
 def _with_profiles(words: list[str]) -> list[str]:

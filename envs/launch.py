@@ -30,12 +30,19 @@ from session import run_to_end
 
 from fairway.stage import EXIT_BAD_INPUT, StageError
 from fairway.workflow.environment import clean, place_caches
-from fairway.workflow.layers import read_layer
+from fairway.workflow.layers import Config, put_together, read_layer
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = "results/summary.csv"
 REPORT = "results/report.html"
-NO_TABLE = ("dryrun", "unlock", "lint", "list_rules", "dag", "rulegraph", "summary", "report")
+NO_TABLE = (  # options with which Snakemake runs nothing
+    *("dryrun", "lint", "generate_unit_tests", "containerize", "export_cwl", "report", "version"),
+    *("list_rules", "list_target_rules", "dag", "rulegraph", "filegraph", "d3dag", "summary"),
+    *("detailed_summary", "archive", "cleanup_metadata", "cleanup_shadow", "unlock"),
+    *("list_changes", "list_input_changes", "list_params_changes", "list_untracked"),
+    *("delete_all_output", "delete_temp_output", "print_compilation", "list_conda_envs"),
+    *("conda_cleanup_envs", "conda_create_envs_only"),
+)
 
 
 def processes_at_work(directory: Path) -> list[str]:
@@ -70,11 +77,19 @@ def require_plugin(profile: str | None) -> None:
         raise StageError(f"{profile}: needs Snakemake's Slurm plugin: .venv/bin/{install}")
 
 
-def print_table(directory: Path) -> None:
-    """Print the ablation table of the finished run."""
-    table = directory / "results" / "ablation.md"
-    if table.is_file():
+def print_table(config: Config) -> None:
+    """Print the ablation table in the working directory, if it is this configuration's.
+
+    That is told by content, whatever the run that has just ended did or left out.
+    """
+    from fairway.workflow.plan import Plan  # takes a second
+
+    table, plan = Path("results/ablation.md"), Plan(config, ROOT)
+    if plan.table_is_current() and table.is_file():
         print("\n" + table.read_text(), end="")
+    else:
+        reason = next(iter(plan.stale.values()), f"{table}: no such file")
+        print(f"no table: {reason}", file=sys.stderr)
 
 
 def print_times(directory: Path) -> None:
@@ -122,8 +137,8 @@ def run_pipeline(arguments: list[str]) -> int:
     """Do what the command line says; returns the exit code. Raises StageError for bad input."""
     request = read_arguments(arguments)
     options, targets = request.options, request.targets
-    for file in (ROOT / "config.yaml", *options.configfile):
-        read_layer(file)
+    default = [] if options.replace_workflow_config else [ROOT / "config.yaml"]
+    layers = [read_layer(file) for file in (*default, *options.configfile)]
     require_plugin(options.workflow_profile)
     directory = Path(options.directory or ROOT).resolve()
     if not options.targets:
@@ -138,7 +153,8 @@ def run_pipeline(arguments: list[str]) -> int:
         words = [*(loggers(options) if runs else []), *request.words]
         code = run_to_end([*snakemake, *words, *(["--", *targets] if targets else [])])
         if code == 0 and runs and SUMMARY in [*options.targets, *targets]:
-            print_table(directory)
+            os.chdir(directory)
+            print_table(put_together([*layers, request.config]))
             print_times(directory)
         elif 0 < code < 128 and runs:  # not ended by a signal
             for line in failures(read_jobs(directory)):

@@ -3,7 +3,7 @@
 
 rule estimate:
     input:
-        spec=lambda w: plan.spec("estimate"),
+        spec=lambda w: plan.specs.path("estimate"),
     log:
         "results/logs/estimate.log",
     conda:
@@ -18,8 +18,8 @@ rule estimate:
 
 rule fetch_corpus:
     input:
-        # The receipt's name holds the settings; changed code is no reason to retrain everything.
-        spec=ancient(plan.spec("fetch_corpus")),
+        # The receipt's name holds the settings; changed code is no reason to fetch again.
+        spec=ancient(plan.specs.path("fetch_corpus")),
     output:
         receipt=plan.receipt,
     log:
@@ -35,8 +35,9 @@ rule fetch_corpus:
 rule train_tokenizer:
     input:
         spec=plan.spec("train_tokenizer"),
-        documents=documents,
+        documents=plan.documents(),
     output:
+        provenance=plan.provenance("train_tokenizer"),
         tokenizer=f"{CORPUS}/tokenizer.model",
     log:
         "results/logs/train_tokenizer.log",
@@ -51,11 +52,12 @@ rule train_tokenizer:
 rule encode_corpus:
     input:
         spec=plan.spec("encode_corpus"),
-        windows=ancient(plan.specs.windows_path()),  # are only tried; other ones train nothing
-        documents=documents,
+        windows=plan.windows,  # are only tried; other ones train nothing
+        documents=plan.documents(),
         tokenizer=rules.train_tokenizer.output.tokenizer,
     output:
         [] if plan.given_shards else f"{CORPUS}/train.bin",
+        provenance=plan.provenance("encode_corpus"),
         manifest=f"{CORPUS}/manifest.json",
         val=f"{CORPUS}/val.bin",
         val_bytes=f"{CORPUS}/val_bytes.npy",

@@ -3,9 +3,10 @@
 
 rule train_model:
     input:
-        spec=plan.spec("train_model", "model"),
+        spec=plan.spec("train_model"),
         manifest=rules.encode_corpus.output.manifest,
     output:
+        provenance=plan.provenance("train_model"),
         checkpoint=f"{MODEL}/checkpoint.safetensors",
         metrics=f"{MODEL}/metrics.jsonl",
     log:
@@ -29,10 +30,11 @@ rule train_model:
 
 rule quantize_model:
     input:
-        spec=plan.spec("quantize_model", "model"),
+        spec=plan.spec("quantize_model"),
         manifest=rules.encode_corpus.output.manifest,
         checkpoint=rules.train_model.output.checkpoint,
     output:
+        provenance=plan.provenance("quantize_model"),
         quantized=f"{MODEL}/quantized.safetensors",
         report=f"{MODEL}/quantize.json",
     log:
@@ -54,9 +56,10 @@ rule quantize_model:
 
 rule pack_artifact:
     input:
-        spec=plan.spec("pack_artifact", "model"),
+        spec=plan.spec("pack_artifact"),
         quantized=rules.quantize_model.output.quantized,
     output:
+        provenance=plan.provenance("pack_artifact"),
         artifact=f"{MODEL}/artifact.bin",
         ledger=f"{MODEL}/ledger.json",
     log:
@@ -75,11 +78,12 @@ rule pack_artifact:
 
 rule audit_model:
     input:
-        spec=plan.spec("audit_model", "model"),
+        spec=plan.spec("audit_model"),
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
         artifact=rules.pack_artifact.output.artifact,
     output:
+        provenance=plan.provenance("audit_model"),
         evidence=f"{MODEL}/audit.npz",
     log:
         "results/logs/audit_model/{model}.seed{seed}.log",
@@ -100,11 +104,12 @@ rule audit_model:
 
 rule score_targets:
     input:
-        spec=plan.spec("score_targets", "model"),
+        spec=plan.spec("score_targets"),
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
         artifact=rules.pack_artifact.output.artifact,
     output:
+        provenance=plan.provenance("score_targets"),
         scores=f"{MODEL}/scores/rank{{rank}}.npz",
         stats=f"{MODEL}/scores/rank{{rank}}.json",
     log:

@@ -8,11 +8,12 @@ rule report:
 
 rule write_report:
     input:
-        spec=lambda w: plan.specs.path("write_report"),
+        spec=plan.spec("write_report"),
         tables=rules.aggregate_seeds.output,
-        made_from=rules.aggregate_seeds.input,
+        made_from=rules.aggregate_seeds.input[1:],  # without its spec
         manifest=rules.encode_corpus.output.manifest,
     output:
+        provenance=plan.provenance("write_report"),
         page="results/report.html",
         figures=report(
             directory("results/figures"),

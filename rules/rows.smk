@@ -3,9 +3,10 @@
 
 rule pack_memory:
     input:
-        spec=plan.spec("pack_memory", "memory"),
+        spec=plan.spec("pack_memory"),
         manifest=rules.encode_corpus.output.manifest,
     output:
+        provenance=plan.provenance("pack_memory"),
         memory="results/memories/{memory}.bin",
         stats="results/memories/{memory}.json",
     log:
@@ -23,11 +24,12 @@ rule pack_memory:
 
 rule count_ngrams:
     input:
-        spec=plan.spec("count_ngrams", "cache"),
+        spec=plan.spec("count_ngrams"),
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
         memory=lambda w: plan.memory(w.cache),
     output:
+        provenance=plan.provenance("count_ngrams"),
         counts=expand("results/counts/{{cache}}/rank{rank}.npz", rank=plan.ranks),
         stats="results/counts/{cache}/stats.json",
     log:
@@ -47,12 +49,13 @@ rule count_ngrams:
 
 rule audit_cache:
     input:
-        spec=plan.spec("audit_cache", "cache"),
+        spec=plan.spec("audit_cache"),
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
         memory=lambda w: plan.memory(w.cache),
         counts=rules.count_ngrams.output.counts,
     output:
+        provenance=plan.provenance("audit_cache"),
         evidence="results/counts/{cache}/audit.npz",
     log:
         "results/logs/audit_cache/{cache}.log",
@@ -71,7 +74,7 @@ rule audit_cache:
 
 rule mix_scores:
     input:
-        spec=plan.spec("mix_scores", "row"),
+        spec=plan.spec("mix_scores"),
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
         val_bytes=rules.encode_corpus.output.val_bytes,
@@ -81,6 +84,7 @@ rule mix_scores:
         cache_audit=lambda w: plan.cache_audit(w.row),
         memory=lambda w: plan.row_memory(w.row),
     output:
+        provenance=plan.provenance("mix_scores"),
         sums="results/rows/{row}/seed{seed}.json",
         evidence="results/rows/{row}/seed{seed}.npz",
         profile="results/rows/{row}/seed{seed}.profile.npz",
@@ -103,7 +107,7 @@ rule mix_scores:
 
 rule audit_row:
     input:
-        spec=plan.spec("audit_row", "row"),
+        spec=plan.spec("audit_row"),
         manifest=rules.encode_corpus.output.manifest,
         sums=lambda w: plan.row_files(w.row, "json"),
         evidence=lambda w: plan.row_files(w.row, "npz"),
@@ -111,6 +115,7 @@ rule audit_row:
         cache=lambda w: plan.cache_audit(w.row),
         memory=lambda w: plan.row_memory(w.row),
     output:
+        provenance=plan.provenance("audit_row"),
         audit="results/rows/{row}/audit.json",
     log:
         "results/logs/audit_row/{row}.log",
@@ -129,7 +134,7 @@ rule audit_row:
 
 rule prove_row:
     input:
-        spec=plan.spec("prove_row", "row"),
+        spec=plan.spec("prove_row"),
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
         val_bytes=rules.encode_corpus.output.val_bytes,
@@ -140,6 +145,7 @@ rule prove_row:
         counts=lambda w: plan.counts(w.row),
         memory=lambda w: plan.row_memory(w.row),
     output:
+        provenance=plan.provenance("prove_row"),
         proof="results/rows/{row}/proof.json",
         file="results/rows/{row}/proof.fwtx",
     log:
@@ -161,11 +167,12 @@ rule prove_row:
 
 rule sweep_buckets:
     input:
-        spec=lambda w: plan.specs.path("sweep_buckets"),
+        spec=plan.spec("sweep_buckets"),
         manifest=rules.encode_corpus.output.manifest,
         val=rules.encode_corpus.output.val,
         scores=lambda w: plan.scores(plan.config["sweep"]["row"], plan.seeds[:1]),
     output:
+        provenance=plan.provenance("sweep_buckets"),
         table="results/sweeps/buckets.csv",
         figure="results/sweeps/buckets.png",
     log:

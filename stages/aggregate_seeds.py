@@ -1,14 +1,15 @@
 """Turn all rows' sums, audits, ledgers and timings into the tables.
 
-    python stages/aggregate_seeds.py --spec results/specs/aggregate_seeds.json \\
+    python stages/aggregate_seeds.py --spec results/specs/aggregate_seeds.*.json \\
         --results results --summary results/summary.csv --seeds results/seeds.csv \\
         --ablation results/ablation.csv --ladder results/ablation.md \\
         --budget results/budget.csv --statistics results/statistics.csv
 
-Reads, under --results, the files of the spec's rows and seeds, and nothing else. Writes the
-summary (a line per row), the raw values (a line per row and seed), the ablation ladder as CSV and
-Markdown, the seconds of every step against the contest's limits, and how each row compares with
-the row above it and with the configuration's `references`.
+Reads, under --results, the files of the spec's rows and seeds, and nothing else, once the
+provenance of all jobs behind them agrees. Writes the summary (a line per row), the raw values (a
+line per row and seed), the ablation ladder as CSV and Markdown, the seconds of every step against
+the contest's limits, and how each row compares with the row above it and with the configuration's
+`references`.
 """
 
 import argparse
@@ -18,12 +19,14 @@ import numpy as np
 import pandas as pd
 
 from fairway.corpus.manifest import Manifest
+from fairway.provenance import Recording
 from fairway.rows.profile import Profile
 from fairway.stage import atomic_output, read_spec, run
 from fairway.tables.aggregation import (
     ablation_markdown,
     ablation_table,
     budget_table,
+    require_current,
     seeds_table,
     summary_table,
 )
@@ -53,8 +56,12 @@ def main() -> None:
         "summary",
     ):
         parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     args = parser.parse_args()
-    settings = read_spec(args.spec).settings
+    spec = read_spec(args.spec)
+    settings = spec.settings
+    recording = Recording(args.provenance, spec, map(Path, settings["jobs"]))
+    require_current(settings["jobs"])
     seeds = seeds_table(args.results, settings)
     summary = summary_table(seeds, settings["limits"])
     write_csv(args.seeds, seeds)
@@ -71,6 +78,8 @@ def main() -> None:
         overlap = Manifest.load(args.results / "corpus" / "manifest.json").overlap
         temporary.write_text(ablation_markdown(summary, settings["seeds"], overlap))
     write_csv(args.summary, summary)
+    tables = args.summary, args.seeds, args.ablation, args.ladder, args.budget, args.statistics
+    recording.finish(*tables)
 
 
 if __name__ == "__main__":

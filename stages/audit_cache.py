@@ -2,7 +2,7 @@
 
     ./run results/counts/exact15/audit.npz
 
-    python stages/audit_cache.py --spec results/specs/audit_cache/exact15.json \\
+    python stages/audit_cache.py --spec results/specs/audit_cache/exact15.*.json \\
         --manifest results/corpus/manifest.json --val results/corpus/val.bin --threads 2 \\
         --counts results/counts/exact15/rank?.npz --evidence /tmp/audit.npz
 
@@ -21,6 +21,7 @@ from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets, distributions_at, tables_stay
 from fairway.counting.memories import memory_tokens
+from fairway.provenance import Recording
 from fairway.rows.gate import load_counts
 from fairway.stage import StageError, read_spec, run
 
@@ -32,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--memory", type=Path, nargs="*", default=[], help="none without one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -42,6 +44,8 @@ def main() -> None:
     if len(options.counts) != ranks:
         raise StageError(f"--counts: {len(options.counts)} files; expected {ranks}, one per rank")
     cache = CacheSettings.from_settings(settings["cache_settings"])
+    read = options.manifest, options.val, *options.memory, *options.counts
+    recording = Recording(options.provenance, spec, read)
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     plan = WindowPlan(manifest.val.targets, **settings["windows"])
@@ -65,6 +69,7 @@ def main() -> None:
         stays.append(counts_stay(stored, recounted, target))
     kept = tables_stay(tokens, plan, wanted.changed, cache, manifest.vocabulary, ranks, memory)
     CacheEvidence.of(found, wanted, stays, kept, spec.sha256).save(options.evidence)
+    recording.finish(options.evidence)
 
 
 if __name__ == "__main__":

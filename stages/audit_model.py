@@ -2,7 +2,7 @@
 
     ./run results/models/ebls/seed1337/audit.npz
 
-    python stages/audit_model.py --spec results/specs/audit_model/ebls.json \\
+    python stages/audit_model.py --spec results/specs/audit_model/ebls.*.json \\
         --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
         --artifact results/models/ebls/seed1337/artifact.bin --evidence /tmp/audit.npz
 
@@ -22,6 +22,7 @@ from fairway.audit.evidence import ModelEvidence, audit_targets
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.machine.devices import prepare_device
+from fairway.provenance import Recording
 from fairway.scoring.forward import distributions_at, score_windows
 from fairway.stage import read_spec, run, sha256_of
 
@@ -30,6 +31,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for flag in ("spec", "manifest", "val", "artifact", "evidence"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -37,6 +39,8 @@ def main() -> None:
     options = arguments()
     spec = read_spec(options.spec)
     settings = spec.settings
+    read = options.manifest, options.val, options.artifact
+    recording = Recording(options.provenance, spec, read)
     device = prepare_device(settings["device"], settings["threads"])
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
@@ -59,6 +63,7 @@ def main() -> None:
         stays.append(scores_stay(plan, score, tokens, changed, target))
     kept, artifact = np.array(stays, dtype=bool), sha256_of(options.artifact)
     ModelEvidence(*wanted, kept, spec.sha256, distributions, artifact).save(options.evidence)
+    recording.finish(options.evidence)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     ./run results/rows/exact15_adaptive/audit.json
 
-    python stages/audit_row.py --spec results/specs/audit_row/exact15_adaptive.json \\
+    python stages/audit_row.py --spec results/specs/audit_row/exact15_adaptive.*.json \\
         --manifest results/corpus/manifest.json \\
         --sums results/rows/exact15_adaptive/seed{1337,2024,2025}.json \\
         --evidence results/rows/exact15_adaptive/seed{1337,2024,2025}.npz \\
@@ -29,9 +29,10 @@ from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets
 from fairway.counting.memories import memory_tokens
+from fairway.provenance import Recording
 from fairway.rows.gate import Counts, row_gate
 from fairway.rows.sums import Sums
-from fairway.stage import StageError, read_spec, run, write_json
+from fairway.stage import StageError, read_spec, run, sha256_of, write_json
 
 
 def null_stream(
@@ -86,6 +87,7 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{flag}", type=Path, nargs="+", required=True, help="one per seed")
     for flag in ("models", "cache", "memory"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="if there is one")
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -102,6 +104,9 @@ def main() -> None:
     ):
         if len(given) != wanted:
             raise StageError(f"{flag}: {len(given)} files; row {settings['row']} takes {wanted}")
+    of_seeds = *options.sums, *options.evidence, *options.models
+    read = options.manifest, *of_seeds, *options.cache, *options.memory
+    recording = Recording(options.provenance, spec, read)
     wanted = audit_targets(settings["audit"], val.targets)
     sums = [Sums.load(path) for path in options.sums]
     rows = [RowEvidence.load(path, wanted) for path in options.evidence]
@@ -122,8 +127,12 @@ def main() -> None:
         "same_text": verdict.same_text(val),
         "null_stream": null_stream(settings, plan, vocabulary, memory),
     }
+    judged = [
+        {"artifact_sha256": each.artifact_sha256, "sums_sha256": sha256_of(path)}
+        | verdict.seed_figures(each, row.mass)
+        for path, each, row in zip(options.sums, sums, rows, strict=True)
+    ]
     verdict.require_claim(settings["row"], settings["claim"], checks)
-    pairs = zip(sums, rows, strict=True)
     audit = {
         "spec": spec.sha256,
         "model_spec": models[0].spec or None,
@@ -131,10 +140,11 @@ def main() -> None:
         "row": settings["row"],
         "is_code_length": verdict.holds(checks),
         "checks": checks,
-        "seeds": {str(each.seed): verdict.seed_figures(each, row.mass) for each, row in pairs},
+        "seeds": {str(each.seed): found for each, found in zip(sums, judged, strict=True)},
         "seconds": round(time.monotonic() - start, 3),
     }
     write_json(options.audit, audit)
+    recording.finish(options.audit)
 
 
 if __name__ == "__main__":

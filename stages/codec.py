@@ -2,10 +2,10 @@
 
     python stages/codec.py compress --artifact results/models/ebls/seed1337/artifact.bin \\
         --tokenizer results/corpus/tokenizer.model \\
-        --row-spec results/specs/mix_scores/exact15_adaptive.json README.md /tmp/README.fwtx
+        --row-spec results/specs/mix_scores/exact15_adaptive.*.json README.md /tmp/README.fwtx
     python stages/codec.py decompress --artifact results/models/ebls/seed1337/artifact.bin \\
         --tokenizer results/corpus/tokenizer.model \\
-        --row-spec results/specs/mix_scores/exact15_adaptive.json /tmp/README.fwtx /tmp/README.md
+        --row-spec results/specs/mix_scores/exact15_adaptive.*.json /tmp/README.fwtx /tmp/README.md
 
 A row without a model takes no --artifact, one whose cache has a memory takes it by --memory. Any
 bytes can be compressed; a NUL byte ends a document (fairway/corpus/exact_text.py). What the

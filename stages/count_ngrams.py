@@ -2,7 +2,7 @@
 
     ./run results/counts/hashed15/rank0.npz
 
-    python stages/count_ngrams.py --spec results/specs/count_ngrams/hashed15.json \\
+    python stages/count_ngrams.py --spec results/specs/count_ngrams/hashed15.*.json \\
         --manifest results/corpus/manifest.json --val results/corpus/val.bin --threads 2 \\
         --counts /tmp/rank0.npz /tmp/rank1.npz /tmp/rank2.npz /tmp/rank3.npz \\
         /tmp/rank4.npz /tmp/rank5.npz /tmp/rank6.npz /tmp/rank7.npz --stats /tmp/stats.json
@@ -23,6 +23,7 @@ from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_ranks
 from fairway.counting.memories import memory_tokens
 from fairway.progress import Progress
+from fairway.provenance import Recording
 from fairway.stage import StageError, read_spec, run, write_json
 
 
@@ -35,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
     parser.add_argument("--stats", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -46,6 +48,8 @@ def main() -> None:
         raise StageError(f"--counts: {len(options.counts)} files; expected {ranks}, one per rank")
     if options.threads < 1:
         raise StageError(f"--threads: {options.threads}; expected at least 1")
+    read = options.manifest, options.val, *options.memory
+    recording = Recording(options.provenance, spec, read)
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     plan = WindowPlan(manifest.val.targets, **spec.settings["windows"])
@@ -66,6 +70,7 @@ def main() -> None:
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     write_json(options.stats, stats)
+    recording.finish(*options.counts, options.stats)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Encode the corpus into token shards, with the bytes of every validation target and a manifest.
 
-python stages/encode_corpus.py --spec results/specs/encode_corpus.json \
+python stages/encode_corpus.py --spec results/specs/encode_corpus.*.json \
     --tokenizer results/corpus/tokenizer.model --manifest results/corpus/manifest.json \
     --val results/corpus/val.bin --val-bytes results/corpus/val_bytes.npy \
     --val-text results/corpus/val_text.bin --train results/corpus/train.bin \
-    --windows results/specs/windows.json
+    --windows results/specs/windows.*.json
 
 Reads: the spec (settings: the `corpus` section), the tokenizer, and the documents or shards; and
 windows, ranks and the rows that claim a code length, so that a validation text too short for them,
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from fairway.corpus.documents import load_split
+from fairway.corpus.documents import load_split, source_files
 from fairway.corpus.exact_text import encode_exactly
 from fairway.corpus.given_back import give_back
 from fairway.corpus.given_shards import GivenShards, read_given_shards
@@ -39,7 +39,9 @@ from fairway.corpus.shards import read_shard, write_shard
 from fairway.corpus.tokenizer import document_starts, encode_documents, load_tokenizer
 from fairway.corpus.windows import require_windows
 from fairway.files.arrays import save_array
-from fairway.stage import Progress, Spec, StageError, atomic_output, read_spec, run, sha256_of
+from fairway.progress import Progress
+from fairway.provenance import Recording
+from fairway.stage import Spec, StageError, atomic_output, read_spec, run, sha256_of
 
 # Of a document: whatever SentencePiece would change in byte pieces, or as SentencePiece has it.
 ENCODINGS = {"exact": encode_exactly, "plain": encode_documents}
@@ -48,6 +50,8 @@ ENCODINGS = {"exact": encode_exactly, "plain": encode_documents}
 def main() -> None:
     arguments = _arguments()
     spec = read_spec(arguments.spec)
+    sources = source_files(spec.settings)[0]
+    recording = Recording(arguments.provenance, spec, [arguments.tokenizer], sources)
     tokenizer = load_tokenizer(arguments.tokenizer, spec.settings["vocabulary"])
     if spec.settings["kind"] == "shards":
         text = read_given_shards(spec.settings, tokenizer)
@@ -78,6 +82,9 @@ def main() -> None:
     )
     manifest = _manifest(arguments, spec, text, val, _overlap(text, starts))
     manifest.save(arguments.manifest)
+    train = [] if spec.settings["kind"] == "shards" else [arguments.train]
+    of_val = arguments.val, arguments.val_bytes, arguments.val_text
+    recording.finish(arguments.manifest, *of_val, *train)
     _report(manifest)
 
 
@@ -91,6 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--val-text", type=Path, required=True, help="output: val_text.bin")
     parser.add_argument("--train", type=Path, help="output: train.bin; unused by kind shards")
     parser.add_argument("--windows", type=Path, help="windows, ranks and claims that it must hold")
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

@@ -2,7 +2,7 @@
 
     ./run --configfile config/fineweb.yaml estimate
 
-    python stages/estimate.py --spec results/specs/estimate.json \\
+    python stages/estimate.py --spec results/specs/estimate.*.json \\
         --manifest results/corpus/manifest.json --report results/estimate.md
 
 Reads the spec (settings: the whole configuration) and, if there is one already, the corpus's

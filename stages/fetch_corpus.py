@@ -2,7 +2,7 @@
 
     ./run --configfile config/fineweb.yaml config/download.yaml fetch_corpus
 
-    python stages/fetch_corpus.py --spec results/specs/fetch_corpus.json --receipt receipt.json
+    python stages/fetch_corpus.py --spec results/specs/fetch_corpus.*.json --receipt receipt.json
 
 Reads: the spec (settings: `vocabulary` and `download` of the `corpus` section) and the network.
 Writes the files below corpus.download.folder and, when all are there and right, the receipt: each

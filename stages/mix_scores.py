@@ -2,7 +2,7 @@
 
     ./run results/rows/hashed15_adaptive/seed1337.json
 
-    python stages/mix_scores.py --spec results/specs/mix_scores/hashed15_adaptive.json \\
+    python stages/mix_scores.py --spec results/specs/mix_scores/hashed15_adaptive.*.json \\
         --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
         --val-bytes results/corpus/val_bytes.npy --seed 1337 \\
         --scores results/models/ebls/seed1337/scores/rank?.npz \\
@@ -36,6 +36,7 @@ from fairway.corpus.shards import BOS
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.memories import memory_tokens
 from fairway.counting.settings import CacheSettings
+from fairway.provenance import Recording
 from fairway.rows.gate import load_counts, row_gate
 from fairway.rows.mixing import RankShard, mix_row, row_mixer
 from fairway.rows.profile import Profiler
@@ -68,6 +69,7 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="rank 0, 1, …")
     for flag in ("model-audit", "cache-audit", "memory"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[])
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -105,6 +107,11 @@ def main() -> None:
     ):
         if given != wanted:
             raise StageError(f"{flag}: {given} files; row {settings['row']} takes {wanted}")
+    read = (
+        *(options.manifest, options.val, options.val_bytes, *options.scores, *options.counts),
+        *(*options.model_audit, *options.cache_audit, *options.memory),
+    )
+    recording = Recording(options.provenance, spec, read)
     manifest = Manifest.load(options.manifest)
     tokens = manifest.read_val(options.val)
     target_bytes = manifest.read_val_bytes(options.val_bytes)
@@ -126,6 +133,7 @@ def main() -> None:
     profiler.profile(spec.sha256).save(options.profile)
     seconds = round(started + sums.seconds - witness.seconds, 3)
     replace(sums, seconds=seconds).save(options.sums)
+    recording.finish(options.sums, options.evidence, options.profile)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     ./run results/models/ebls/seed1337/artifact.bin
 
-    python stages/pack_artifact.py --spec results/specs/pack_artifact/ebls.json \\
+    python stages/pack_artifact.py --spec results/specs/pack_artifact/ebls.*.json \\
         --quantized results/models/ebls/seed1337/quantized.safetensors \\
         --artifact /tmp/artifact.bin --ledger /tmp/ledger.json
 
@@ -23,6 +23,7 @@ import score_targets
 from fairway.artifact.ledger import code_bytes, ledger
 from fairway.artifact.pruning import pack
 from fairway.artifact.quantized import QuantizedModel
+from fairway.provenance import Recording
 from fairway.stage import StageError, atomic_output, read_spec, run, write_json
 
 
@@ -30,12 +31,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for flag in ("spec", "quantized", "artifact", "ledger"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
     spec = read_spec(options.spec)
+    recording = Recording(options.provenance, spec, [options.quantized])
     settings, start = spec.settings, time.monotonic()
     limit = settings["artifact_bytes"]
     quantized = QuantizedModel.load(options.quantized)
@@ -72,6 +75,7 @@ def main() -> None:
     with atomic_output(options.artifact) as temporary:
         temporary.write_bytes(packed.artifact)
     write_json(options.ledger, result)
+    recording.finish(options.artifact, options.ledger)
 
 
 if __name__ == "__main__":

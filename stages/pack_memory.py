@@ -2,7 +2,7 @@
 
     ./run results/memories/training.bin
 
-    python stages/pack_memory.py --spec results/specs/pack_memory/training.json \\
+    python stages/pack_memory.py --spec results/specs/pack_memory/training.*.json \\
         --manifest results/corpus/manifest.json --memory /tmp/training.bin --stats /tmp/stats.json
 
 How much of the text is in the spec: by documents, tokens or bytes of the packed file. It is all
@@ -22,6 +22,7 @@ from fairway.counting.memories import pack_memory
 from fairway.counting.memory_text import last_tokens, pack_within, tokens_of_documents
 from fairway.counting.settings import MemorySettings
 from fairway.progress import Progress
+from fairway.provenance import Recording
 from fairway.stage import StageError, atomic_output, read_spec, run, write_json
 
 
@@ -29,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for flag in ("spec", "manifest", "memory", "stats"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -54,6 +56,7 @@ def packed_text(settings: MemorySettings, manifest: Manifest) -> bytes:
 def main() -> None:
     options, start = arguments(), time.monotonic()
     spec = read_spec(options.spec)
+    recording = Recording(options.provenance, spec, [options.manifest])
     name, limit = spec.settings["memory"], spec.settings["artifact_bytes"]
     settings = MemorySettings.from_settings(spec.settings)
     try:
@@ -74,6 +77,7 @@ def main() -> None:
         "seconds": round(time.monotonic() - start, 3),
     }
     write_json(options.stats, stats)
+    recording.finish(options.memory, options.stats)
 
 
 if __name__ == "__main__":

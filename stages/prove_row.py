@@ -2,7 +2,7 @@
 
     ./run results/rows/exact15_adaptive/proof.json
 
-    python stages/prove_row.py --spec results/specs/prove_row/exact15_adaptive.json \\
+    python stages/prove_row.py --spec results/specs/prove_row/exact15_adaptive.*.json \\
         --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
         --val-bytes results/corpus/val_bytes.npy --val-text results/corpus/val_text.bin \\
         --tokenizer results/corpus/tokenizer.model \\
@@ -42,6 +42,7 @@ from fairway.corpus.byte_accounting import ByteTable
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.segments import NO_MEMORY
+from fairway.provenance import Recording
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import in_order, row_mixer
 from fairway.stage import (
@@ -67,6 +68,7 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="rank 0, 1, …")
     parser.add_argument("--proof", type=Path, required=True)
     parser.add_argument("--file", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -107,6 +109,9 @@ def main() -> None:
     spec = read_spec(options.spec)
     settings, row = spec.settings, spec.settings["row"]
     require_exact(settings)
+    of_text = options.manifest, options.val, options.val_bytes, options.val_text
+    of_model = options.tokenizer, *options.artifact, *options.memory, *options.scores
+    recording = Recording(options.provenance, spec, (*of_text, *of_model, *options.counts))
     artifact, memory = (next(iter(paths), None) for paths in (options.artifact, options.memory))
     coder = codec.load_codec(artifact, memory, options.tokenizer, settings)
     manifest = Manifest.load(options.manifest)
@@ -143,6 +148,7 @@ def main() -> None:
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
     write_json(options.proof, proof)
+    recording.finish(options.proof, options.file)
 
 
 if __name__ == "__main__":

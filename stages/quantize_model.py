@@ -2,7 +2,7 @@
 
     ./run results/models/ebls/seed1337/quantized.safetensors
 
-    python stages/quantize_model.py --spec results/specs/quantize_model/ebls.json \\
+    python stages/quantize_model.py --spec results/specs/quantize_model/ebls.*.json \\
         --manifest results/corpus/manifest.json \\
         --checkpoint results/models/ebls/seed1337/checkpoint.safetensors \\
         --quantized /tmp/quantized.safetensors --report /tmp/quantize.json
@@ -26,6 +26,7 @@ from fairway.machine.devices import prepare_device
 from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
 from fairway.progress import Progress
+from fairway.provenance import Recording
 from fairway.stage import StageError, read_spec, run, write_json
 from fairway.training.checkpoints import Checkpoint
 
@@ -34,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for flag in ("spec", "manifest", "checkpoint", "quantized", "report"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -63,6 +65,7 @@ def calibrate(model: Model, sequences: np.ndarray, settings: dict[str, Any]) -> 
 def main() -> None:
     options = arguments()
     spec = read_spec(options.spec)
+    recording = Recording(options.provenance, spec, [options.manifest, options.checkpoint])
     settings = spec.settings
     device = prepare_device(settings["device"], settings["threads"])  # may wait for a GPU
     start = time.monotonic()
@@ -102,6 +105,7 @@ def main() -> None:
             "layers": layers,
         },
     )
+    recording.finish(options.quantized, options.report)
 
 
 if __name__ == "__main__":

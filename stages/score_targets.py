@@ -2,7 +2,7 @@
 
     ./run results/models/ebls/seed1337/scores/rank0.npz
 
-    python stages/score_targets.py --spec results/specs/score_targets/ebls.json \\
+    python stages/score_targets.py --spec results/specs/score_targets/ebls.*.json \\
         --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
         --artifact results/models/ebls/seed1337/artifact.bin --rank 0 \\
         --scores /tmp/rank0.npz --stats /tmp/rank0.json
@@ -19,6 +19,7 @@ from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.machine.devices import prepare_device
 from fairway.progress import Progress
+from fairway.provenance import Recording
 from fairway.scoring.forward import score_windows
 from fairway.scoring.scores import Scores
 from fairway.stage import read_spec, run, sha256_of, write_json
@@ -29,6 +30,7 @@ def arguments() -> argparse.Namespace:
     for flag in ("spec", "manifest", "val", "artifact", "scores", "stats"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
     parser.add_argument("--rank", type=int, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -36,6 +38,8 @@ def main() -> None:
     options = arguments()
     spec = read_spec(options.spec)
     settings = spec.settings
+    read = options.manifest, options.val, options.artifact
+    recording = Recording(options.provenance, spec, read)
     device = prepare_device(settings["device"], settings["threads"])  # may wait for a GPU
     start = time.monotonic()
     manifest = Manifest.load(options.manifest)
@@ -63,6 +67,7 @@ def main() -> None:
     scores.save(options.scores)
     seconds = {"load_seconds": loaded - start, "seconds": time.monotonic() - loaded}
     write_json(options.stats, {"spec": spec.sha256, **seconds})
+    recording.finish(options.scores, options.stats)
 
 
 if __name__ == "__main__":

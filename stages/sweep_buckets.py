@@ -2,7 +2,7 @@
 
     ./run results/sweeps/buckets.csv
 
-    python stages/sweep_buckets.py --spec results/specs/sweep_buckets.json \\
+    python stages/sweep_buckets.py --spec results/specs/sweep_buckets.*.json \\
         --manifest results/corpus/manifest.json --val results/corpus/val.bin \\
         --scores results/models/ebls/seed1337/scores/rank?.npz \\
         --table /tmp/buckets.csv --figure /tmp/buckets.png
@@ -24,6 +24,7 @@ from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets
 from fairway.gates.match import match_gate
 from fairway.progress import Progress
+from fairway.provenance import Recording
 from fairway.scoring.scores import Scores
 from fairway.stage import StageError, atomic_output, read_spec, run
 from fairway.tables.sweep import Text, exact_counterpart, sweep_line
@@ -37,6 +38,7 @@ def arguments() -> argparse.Namespace:
     for flag in ("spec", "manifest", "val", "table", "figure"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="rank 0, 1, …")
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -56,7 +58,10 @@ def load_text(options: argparse.Namespace, windows: dict[str, int]) -> Text:
 
 def main() -> None:
     options = arguments()
-    settings = read_spec(options.spec).settings
+    spec = read_spec(options.spec)
+    read = options.manifest, options.val, *options.scores
+    recording = Recording(options.provenance, spec, read)
+    settings = spec.settings
     sweep = settings["sweep"]
     text = load_text(options, settings["windows"])
     cache = replace(CacheSettings.from_settings(settings["cache_settings"]), prefill=True)
@@ -76,6 +81,7 @@ def main() -> None:
         table.to_csv(temporary, index=False, float_format="%.6g")
     with atomic_output(options.figure) as temporary:
         temporary.write_bytes(sweep_figure(table, f"{settings['row']}: {text.bytes:,} bytes"))
+    recording.finish(options.table, options.figure)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train one model from one seed: weights as a checkpoint, figures as JSON lines.
 
-    python stages/train_model.py --spec results/specs/train_model/ebls.json --seed 1337 \
+    python stages/train_model.py --spec results/specs/train_model/ebls.*.json --seed 1337 \
         --manifest results/corpus/manifest.json --checkpoint checkpoint.safetensors \
         --metrics metrics.jsonl --resume resume.safetensors
 
@@ -22,6 +22,7 @@ from fairway.corpus.manifest import Manifest
 from fairway.model.architecture import ModelConfig
 from fairway.model.initialization import initialize
 from fairway.model.network import Model
+from fairway.provenance import Recording
 from fairway.stage import EXIT_BAD_INPUT, Spec, StageError, read_spec, run
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import Checkpoint, ResumeFile
@@ -85,6 +86,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     for name in ("spec", "manifest", "checkpoint", "metrics", "resume"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 
@@ -105,6 +107,8 @@ def read_job(spec_path: Path, manifest_path: Path, seed: int, checked: bool = Fa
 
 def train(job: Job, outputs: argparse.Namespace, processes: Processes) -> None:
     """Train in all processes; the first writes the outputs."""
+    path = outputs.provenance if processes.is_first else None
+    recording = Recording(path, job.spec, [outputs.manifest])
     model = initialize(Model(job.config), torch.Generator().manual_seed(job.seed))
     training = Training(model, job.settings, job.batches, processes)
     data = "".join(shard.sha256 for shard in job.manifest.train.shards)
@@ -121,6 +125,7 @@ def train(job: Job, outputs: argparse.Namespace, processes: Processes) -> None:
         Checkpoint(job.config, tensors, job.spec.sha256, job.seed, tokenizer).save(
             outputs.checkpoint
         )
+        recording.finish(outputs.checkpoint, outputs.metrics)
         resume.remove()
 
 

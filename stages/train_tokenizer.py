@@ -1,6 +1,6 @@
 """Train the corpus's tokenizer on its training documents, or take a given one, checked.
 
-python stages/train_tokenizer.py --spec results/specs/train_tokenizer.json \
+python stages/train_tokenizer.py --spec results/specs/train_tokenizer.*.json \
     --tokenizer results/corpus/tokenizer.model
 
 Reads: the spec (settings: the `corpus` section) and the documents or tokenizer it names.
@@ -10,8 +10,9 @@ Writes: tokenizer.model, SentencePiece BPE with byte fallback.
 import argparse
 from pathlib import Path
 
-from fairway.corpus.documents import load_split, required
+from fairway.corpus.documents import load_split, required, source_files
 from fairway.corpus.tokenizer import load_tokenizer, train_tokenizer
+from fairway.provenance import Recording
 from fairway.stage import atomic_output, read_spec, run
 
 
@@ -19,8 +20,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--spec", type=Path, required=True, help="settings and code hash")
     parser.add_argument("--tokenizer", type=Path, required=True, help="output: tokenizer.model")
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     arguments = parser.parse_args()
-    settings = read_spec(arguments.spec).settings
+    spec = read_spec(arguments.spec)
+    settings = spec.settings
+    recording = Recording(arguments.provenance, spec, sources=source_files(settings)[0])
     if settings["kind"] == "shards" or settings.get("tokenizer"):
         given = Path(required(settings, "tokenizer"))
         load_tokenizer(given, settings["vocabulary"])
@@ -31,6 +35,7 @@ def main() -> None:
     with atomic_output(arguments.tokenizer) as temporary:
         temporary.write_bytes(model)
         load_tokenizer(temporary, settings["vocabulary"])
+    recording.finish(arguments.tokenizer)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     ./run report
 
-    python stages/write_report.py --spec results/specs/write_report.json --results results \\
+    python stages/write_report.py --spec results/specs/write_report.*.json --results results \\
         --report results/report.html --figures results/figures
 
 Reads the tables and the small files beside them, under --results. Writes a page that needs
@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fairway.corpus.manifest import Overlap
+from fairway.provenance import Recording
 from fairway.stage import StageError, atomic_output, read_spec, run
 from fairway.tables.report.data import Run, load_run
 from fairway.tables.report.page import page
@@ -60,10 +61,14 @@ def main() -> None:
     )
     for flag in ("spec", "results", "report", "figures"):
         parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     args = parser.parse_args()
     if args.report.resolve().is_relative_to(args.figures.resolve()):
         raise StageError(f"--report: {args.report}; expected outside --figures {args.figures}")
     spec = read_spec(args.spec)
+    recording = Recording(
+        args.provenance, spec, [args.results / "provenance/aggregate_seeds.json"]
+    )
     config = spec.settings["config"]
     found = load_run(args.results, config)
     shown = list(sections(found))
@@ -84,6 +89,7 @@ def main() -> None:
     for path in (args.figures / "index.html", args.report):
         with atomic_output(path) as temporary:
             temporary.write_text(text)
+    recording.finish(args.report)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Which files a script imports from this project, and the hash of their code.
 
-Imports are followed over the syntax tree, so nothing is run. The hash is over the syntax trees,
-so comments and formatting do not count. Dynamic imports are not seen; tests forbid them.
+Imports are followed over the syntax tree, so nothing is run. The hash is over the syntax trees
+without docstrings, so that comments, formatting and documentation do not count. Dynamic imports
+are not seen; tests forbid them.
 """
 
 import ast
 import hashlib
+import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +28,19 @@ def import_closure(script: Path, root: Path = STAGES) -> list[Path]:
     return sorted(found)
 
 
+def imported_packages(script: Path, root: Path = STAGES) -> list[str]:
+    """Names of what `script`, or anything that it imports from `root`, imports from elsewhere.
+
+    Top-level names, sorted, without Python's own library.
+    """
+    names = {name.split(".")[0] for file in import_closure(script, root) for name in _names(file)}
+    own = {name for name in names if (root / name).is_dir() or (root / f"{name}.py").is_file()}
+    return sorted(names - own - sys.stdlib_module_names)
+
+
 @cache
-def _imported_files(file: Path, root: Path) -> tuple[Path, ...]:
+def _names(file: Path) -> frozenset[str]:
+    """Everything that a file's imports may mean: modules, and names in them."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
         if isinstance(node, ast.Import):
@@ -34,8 +48,13 @@ def _imported_files(file: Path, root: Path) -> tuple[Path, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             modules.add(node.module)
             modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(modules)
+
+
+@cache
+def _imported_files(file: Path, root: Path) -> tuple[Path, ...]:
     found: set[Path] = set()
-    for module in modules:
+    for module in _names(file):
         parts = module.split(".")
         for depth in range(1, len(parts) + 1):
             base = root.joinpath(*parts[:depth])
@@ -44,19 +63,30 @@ def _imported_files(file: Path, root: Path) -> tuple[Path, ...]:
 
 
 def canonical_source(file: Path) -> str:
-    """The file's code without comments and formatting, as `ast.unparse` writes it."""
-    return ast.unparse(ast.parse(Path(file).read_bytes(), filename=str(file)))
+    """The file's code without comments, docstrings and formatting, as `ast.unparse` writes it."""
+    return ast.unparse(_code(Path(file)))
 
 
+@cache
 def code_sha256(script: Path, root: Path = STAGES) -> str:
-    """Hash of the code of everything `script` imports from under `root`."""
+    """Hash of the code of `script` and of everything it imports from under `root`."""
     digest = hashlib.sha256()
     for file in import_closure(script, root):
-        digest.update(str(file.relative_to(root)).encode() + b"\0")
+        digest.update(os.path.relpath(file, root).encode() + b"\0")
         digest.update(_tree_dump(file).encode() + b"\0")
     return digest.hexdigest()
 
 
 @cache
 def _tree_dump(file: Path) -> str:
-    return ast.dump(ast.parse(file.read_bytes(), filename=str(file)))
+    return ast.dump(_code(file))
+
+
+def _code(file: Path) -> ast.Module:
+    """The file's syntax tree without docstrings; what has no other body keeps an empty one."""
+    tree = ast.parse(file.read_bytes(), filename=str(file))
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from fairway.closure import STAGES, canonical_source, code_sha256, import_closure
+from fairway.closure import (
+    STAGES,
+    canonical_source,
+    code_sha256,
+    import_closure,
+    imported_packages,
+)
 
 SCRIPTS = sorted(STAGES.glob("*.py"))
 
@@ -40,6 +46,7 @@ def test_closure_follows_imports_inside_functions(package):
     ("file", "text", "changes"),
     [
         ("lib/deep.py", "# a remark\nvalue   =  2\n", False),
+        ("lib/deep.py", '"""What it is for."""\n\nvalue = 2\n', False),
         ("lib/deep.py", "value = 22\n", True),
         ("lib/used.py", "import lib.deep\nvalue = 11\n", True),
         ("lib/unused.py", "value = 33\n", False),
@@ -51,10 +58,19 @@ def test_hash_changes_with_imported_code_only(package, file, text, changes):
     assert (hash_after(package, file, text) != before) is changes
 
 
-def test_canonical_source_is_the_same_code(package):
-    source = canonical_source(package / "lib" / "used.py")
-    original = ast.parse((package / "lib" / "used.py").read_text())
-    assert ast.dump(ast.parse(source)) == ast.dump(original)
+def test_canonical_source_is_the_same_code_without_docstrings(package):
+    file = package / "lib" / "used.py"
+    original = file.read_text()
+    source = canonical_source(file)
+    assert ast.dump(ast.parse(source)) == ast.dump(ast.parse(original))
+    file.write_text(f'"""Uses."""\n{original}def f():\n    """Does nothing."""\n')
+    assert canonical_source(file) == f"{source}\n\ndef f():\n    pass"
+
+
+def test_imported_packages_are_those_of_the_whole_closure(package):
+    (package / "lib" / "deep.py").write_text("import json\nfrom numba.core import types\n")
+    (package / "lib" / "unused.py").write_text("import torch\n")
+    assert imported_packages(package / "stage.py", package) == ["numba"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

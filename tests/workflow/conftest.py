@@ -55,10 +55,17 @@ class Workflow:
         )
 
     def planned(self, override: dict | None = None) -> dict[str, int]:
-        """Jobs by rule that a dry-run lists."""
+        """Jobs by rule that a dry-run lists, but for the one that writes missing specs."""
         done = self.run("--dry-run", override=override)
         assert done.returncode == 0, done.stdout
-        return job_counts(done.stdout)
+        counts = job_counts(done.stdout)
+        assert counts.pop("write_specs", 1) == 1
+        return counts
+
+    def spec(self, stage: str, key: str) -> Path:
+        """The newest spec of a stage."""
+        found = self.file(f"specs/{stage}").glob(f"{key}.*.json")
+        return max(found, key=lambda path: path.stat().st_mtime_ns)
 
     def file(self, name: str) -> Path:
         return self.directory / "results" / name

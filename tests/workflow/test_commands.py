@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from snakemake.cli import get_argument_parser
 
 from fairway.stage import StageError
 from workflow.conftest import ROOT, SMOKE, environment
 
 sys.path.insert(0, str(ROOT / "envs"))
-from launch import remove_stale_lock
+from launch import NO_TABLE, remove_stale_lock
 
 
 @pytest.fixture
@@ -163,3 +164,10 @@ def test_lock_is_kept_while_a_job_of_that_run_is_alive(tmp_path):
     finally:
         orphan.kill()
         orphan.wait()
+
+
+def test_every_option_with_which_nothing_runs_is_known():
+    groups = {group.title: group for group in get_argument_parser()._action_groups}
+    known = {action.dest for action in groups["UTILITIES"]._group_actions}
+    runs = {"skip_script_cleanup", "keep_incomplete", "drop_metadata"}
+    assert known - runs <= set(NO_TABLE)

@@ -51,7 +51,7 @@ def test_decodable_row_is_proven(smoke, row):
 
 
 def test_hashed_row_is_refused_with_the_reason(smoke, tmp_path):
-    spec = smoke.file("specs/prove_row/hashed15.json")
+    spec = smoke.spec("prove_row", "hashed15")
     done = prove(smoke, tmp_path, "hashed15", spec, smoke.file(f"{MODEL}/scores/rank0.npz"))
     assert done.returncode == 2
     assert "error: row hashed15: its counts are hashed, so its prob" in done.stderr
@@ -63,7 +63,7 @@ def test_scores_that_claim_too_little_are_found(smoke, tmp_path):
     cheated = vars(scores) | {"nll": scores.nll * 0.5}
     save_arrays(tmp_path / "rank0.npz", **cheated)
     spec = tmp_path / "spec.json"
-    spec.write_text(smoke.file("specs/prove_row/exact15_adaptive.json").read_text())
+    spec.write_text(smoke.spec("prove_row", "exact15_adaptive").read_text())
     done = prove(smoke, tmp_path, "exact15_adaptive", spec, tmp_path / "rank0.npz")
     assert done.returncode == 2
     assert "error: row exact15_adaptive: a file of " in done.stderr
@@ -86,7 +86,7 @@ def test_codec_commands(smoke, tmp_path):
         return run_script(
             *("codec", verb, "--artifact", smoke.file(f"{MODEL}/artifact.bin")),
             *("--tokenizer", smoke.file("corpus/tokenizer.model")),
-            *("--row-spec", smoke.file(f"specs/mix_scores/{row}.json"), source, target),
+            *("--row-spec", smoke.spec("mix_scores", row), source, target),
         )
 
     text, file, back = (tmp_path / name for name in ("text", "file", "back"))

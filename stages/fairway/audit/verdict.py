@@ -117,11 +117,12 @@ def holds(checks: dict[str, Check]) -> bool:
 
 
 def seed_figures(sums: Sums, mass: np.ndarray) -> dict[str, float]:
-    """bpb, and bpb when E[log2 Z] is charged for every target, with its standard error."""
+    """bpb, mean Z, and bpb when E[log2 Z] is charged for every target, with its standard error."""
     logs, error = mean_log2(mass, sums.targets)
     targets_per_byte = sums.targets / sums.bytes
     return {
         "bpb": sums.bits_per_byte,
+        "mean_z": float(mass.mean()),
         "mean_log2_z": logs,
         "bpb_normalized": sums.bits_per_byte + logs * targets_per_byte,
         "standard_error": error * targets_per_byte,

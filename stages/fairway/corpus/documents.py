@@ -126,6 +126,22 @@ def expand_paths(key: str, patterns: list[str]) -> list[Path]:
     return files
 
 
+def source_files(settings: dict[str, Any]) -> tuple[list[Path], dict[str, str]]:
+    """Files that a corpus is made from; and patterns that name none, with a line for each.
+
+    settings: the `corpus` section without other kinds' keys.
+    """
+    files, absent = [], {}
+    for key in ("paths", "train_shards", "val_shards", "val_documents", "tokenizer"):
+        named = settings.get(key) or []
+        for pattern in [named] if isinstance(named, str) else named:
+            try:
+                files += expand_paths(f"corpus.{key}", [pattern])
+            except StageError as error:
+                absent[pattern] = str(error)
+    return files, absent
+
+
 def _identities(file: Path) -> set[Hashable]:
     """What all names of a file have in common: its resolved path, and its device and inode."""
     status = file.stat()

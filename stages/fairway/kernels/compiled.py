@@ -1,18 +1,19 @@
 """The decorator of compiled functions: numba's, with a disk cache that notices every change.
 
 numba keeps compiled code beside the source and checks the file that a function stands in, but not
-the files of the functions it calls: their code was compiled into it, so it would go on as if they
-had not changed. Here the stamp that is checked covers all compiled functions of the library.
+the files of the functions it calls, nor of the constants it uses: they were compiled into it, so
+it would go on as if they had not changed. Here the stamp that is checked covers the code of all
+files that the function's own imports, directly or not.
 """
 
-import hashlib
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from numba import config, njit
 
+from fairway.closure import code_sha256
 from fairway.stage import StageError
 
 
@@ -45,7 +46,8 @@ def _compiled(function: Callable, **options: Any) -> Callable:
             raise
         return njit(nogil=True, **options)(function)
     index = dispatcher._cache._cache_file
-    index._source_stamp = index._source_stamp, library_stamp()
+    code = code_sha256(Path(dispatcher.py_func.__code__.co_filename))
+    index._source_stamp = index._source_stamp, code
     return dispatcher
 
 
@@ -57,16 +59,3 @@ def _refusing(function: Callable) -> Callable:
         raise StageError("NUMBA_DISABLE_JIT: 1; expected 0: kernels must be compiled")
 
     return refuse
-
-
-@cache
-def library_stamp() -> str:
-    """Hash of the files of this library that use numba or this module."""
-    digest = hashlib.sha256()
-    library = Path(__file__).parents[1]
-    for path in sorted(library.rglob("*.py")):
-        content = path.read_bytes()
-        if b"numba" in content or b"fairway.kernels.compiled" in content:
-            name = path.relative_to(library).as_posix()
-            digest.update(name.encode() + b"\0" + content + b"\0")
-    return digest.hexdigest()

@@ -2,8 +2,8 @@
 
 BPB of a row and seed is total nats / ln 2 / total bytes over all ranks, divided once; the mean and
 the sample standard deviation (n − 1) are over seeds. Files are found by the rows and seeds of the
-spec, never by listing folders, and each must carry the spec hash that it should have been made
-under; so a stale shard cannot reach a table.
+spec, never by listing folders, and the provenance of all jobs behind them must agree, so that a
+stale or foreign file cannot reach a table.
 """
 
 import math
@@ -12,15 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from fairway import provenance
 from fairway.corpus.manifest import Overlap
 from fairway.rows.entry import NONE
 from fairway.rows.sums import Sums
-from fairway.stage import StageError
+from fairway.stage import StageError, sha256_of
 from fairway.tables.inputs import (
     Audit,
     CountStats,
-    Done,
-    Kind,
     Ledger,
     MemoryStats,
     Proof,
@@ -34,47 +33,40 @@ SUMMARY_COLUMNS = [
     *("row", "model", "cache", "gate", "seeds", "bpb_mean", "bpb_std", "delta_bpb", "z_mean"),
     *("bpb_normalized_mean", "bpb_normalized_std", "is_code_length", "artifact_bytes_max"),
     *("train_seconds_max", "eval_seconds_max", "over_budget"),
-    *("bytes", "original_bytes", "text"),
+    *("bytes", "original_bytes", "text", "code_counted"),
 ]
+CODE_COUNTED = "scoring"  # whose code a model's artifact_bytes hold; of counting and gates: none
 TRAIN_STEPS = ["training", "calibration", "quantising", "packing"]
 EVAL_STEPS = ["loading", "scoring", "counting", "mixing"]
 MODEL_STEPS = [*TRAIN_STEPS, "loading", "scoring"]
 
 
-def check_spec(path: Path, found: str | None, expected: str | None, stage: str) -> None:
-    """Refuse a file made under other settings or code than the current."""
+def require_current(jobs: dict[str, str]) -> None:
+    """Raise StageError unless all files are what these jobs made, from each other.
+
+    jobs: hash of each job's spec, by path of its provenance.
+    """
+    for path, line in provenance.faults(jobs).items():
+        raise StageError(f"{line}; run again to make anew what {provenance.name_of(path)} made")
+
+
+def require_own(path: Path, key: str, found: object, expected: object) -> None:
+    """Raise StageError if a file is not of the seed, row or artifact that its place says."""
     if found != expected:
-        raise StageError(
-            f"{path}: made by {stage} under spec {str(found)[:12]}, the current one is "
-            f"{str(expected)[:12]}; delete the file and run again"
-        )
+        raise StageError(f"{path}: {key} {found}; expected {expected}; delete it and run again")
 
 
-def read_made_by(
-    stage: str, path: Path, kind: type[Kind], specs: dict[str, str | None], key: str = "spec"
-) -> Kind:
-    """A stage's JSON file, whose `key` must be the hash of the stage's current spec."""
-    found = read_input(path, kind)
-    check_spec(path, getattr(found, key), specs[stage], stage)
-    return found
-
-
-def read_model(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[str, Any]:
-    """Sizes and seconds of one model and seed, their specs checked."""
-    folder = results / "models" / row["model"] / f"seed{seed}"
-    specs = row["specs"]
-    if specs["pack_artifact"] is None:  # no model
+def read_model(results: Path, model: str, seed: int, ranks: int) -> dict[str, Any]:
+    """Artifact, sizes and seconds of one model and seed; nothing of a row that has none."""
+    if model == NONE:
         return {"artifact_sha256": "", "artifact_bytes": 0} | dict.fromkeys(MODEL_STEPS, 0.0)
-    ledger_file = folder / "ledger.json"
-    ledger = read_input(ledger_file, Ledger)
-    for stage in ("train_model", "quantize_model", "pack_artifact"):
-        check_spec(ledger_file, getattr(ledger.specs, stage), specs[stage], stage)
-    report = read_made_by(
-        "quantize_model", folder / "quantize.json", QuantizeReport, specs, "quantize_model"
-    )
-    done = last_metrics(folder / "metrics.jsonl", specs["train_model"])
+    folder = results / "models" / model / f"seed{seed}"
+    ledger = read_input(folder / "ledger.json", Ledger)
+    require_own(folder / "ledger.json", "seed", ledger.seed, seed)
+    report = read_input(folder / "quantize.json", QuantizeReport)
+    done = last_line(folder / "metrics.jsonl")
     scores = [folder / "scores" / f"rank{rank}.json" for rank in range(ranks)]
-    ranks_stats = [read_made_by("score_targets", path, ScoreStats, specs) for path in scores]
+    stats = [read_input(path, ScoreStats) for path in scores]
     return {
         "artifact_sha256": ledger.artifact_sha256,
         "artifact_bytes": ledger.total_bytes,
@@ -82,56 +74,47 @@ def read_model(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dic
         "calibration": report.calibration_seconds,
         "quantising": report.quantize_seconds,
         "packing": ledger.seconds,
-        "loading": max(stats.load_seconds for stats in ranks_stats),
-        "scoring": max(stats.seconds for stats in ranks_stats),
+        "loading": max(of_rank.load_seconds for of_rank in stats),
+        "scoring": max(of_rank.seconds for of_rank in stats),
     }
 
 
-def last_metrics(path: Path, spec: str) -> Done:
-    """The closing line of a metrics.jsonl; StageError if the training is unfinished or stale."""
-    last = last_line(path)
-    check_spec(path, last.spec, spec, "train_model")
-    return last
-
-
 def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[str, Any]:
-    """Everything known of one row and seed: score, audit, sizes, seconds; specs checked."""
-    specs, name = row["specs"], row["name"]
-    sums_file = results / "rows" / name / f"seed{seed}.json"
-    audit_file = results / "rows" / name / "audit.json"
-    sums, audit = Sums.load(sums_file), read_made_by("audit_row", audit_file, Audit, specs)
-    check_spec(sums_file, sums.spec, specs["mix_scores"], "mix_scores")
-    check_spec(sums_file, sums.scores_spec or None, specs["score_targets"], "score_targets")
-    check_spec(sums_file, sums.counts_spec, specs["count_ngrams"], "count_ngrams")
-    check_spec(audit_file, audit.model_spec, specs["audit_model"], "audit_model")
-    check_spec(audit_file, audit.cache_spec, specs["audit_cache"], "audit_cache")
-    model = read_model(results, row, seed, ranks)
-    check_spec(sums_file, sums.artifact_sha256, model.pop("artifact_sha256"), "pack_artifact")
+    """Everything known of one row and seed: score, audit, sizes, seconds."""
+    folder = results / "rows" / row["name"]
+    sums_file, audit_file = folder / f"seed{seed}.json", folder / "audit.json"
+    sums, audit = Sums.load(sums_file), read_input(audit_file, Audit)
+    model = read_model(results, row["model"], seed, ranks)
+    artifact = model.pop("artifact_sha256")
+    require_own(sums_file, "seed", sums.seed, seed)
+    require_own(sums_file, "artifact", sums.artifact_sha256, artifact)
     if len(sums.sums) != ranks:
         raise StageError(f"{sums_file}: {len(sums.sums)} rank sums; expected {ranks}")
     if str(seed) not in audit.seeds:
         raise StageError(f"{audit_file}: seeds {sorted(audit.seeds)}; expected {seed} as well")
+    audited = audit.seeds[str(seed)]
+    require_own(audit_file, f"artifact of seed {seed}", audited.artifact_sha256, artifact)
+    require_own(audit_file, f"sums of seed {seed}", audited.sums_sha256, sha256_of(sums_file))
     counting = 0.0
-    if specs["count_ngrams"] is not None:
+    if row["cache"] != NONE:
         stats = results / "counts" / row["cache"] / "stats.json"
-        counting = read_made_by("count_ngrams", stats, CountStats, specs).seconds
+        counting = read_input(stats, CountStats).seconds
     if row["memory"] is not None:
-        file = results / "memories" / f"{row['memory']}.json"
-        memory = read_made_by("pack_memory", file, MemoryStats, specs)
+        memory = read_input(results / "memories" / f"{row['memory']}.json", MemoryStats)
         model["artifact_bytes"] += memory.bytes
         model["packing"] += memory.seconds
     return {
-        "row": name,
+        "row": row["name"],
         **{key: row[key] for key in ("model", "cache", "gate")},
-        "seed": None if specs["pack_artifact"] is None else seed,
+        "seed": None if row["model"] == NONE else seed,
         "bpb": sums.bits_per_byte,
         "nats": sums.nats,
         "bytes": sums.bytes,
         "original_bytes": audit.checks.same_text.original_bytes,
         "text": audit.checks.same_text.text,
         "targets": sums.targets,
-        "z_mean": audit.checks.normalised.mean_z,
-        "bpb_normalized": audit.seeds[str(seed)].bpb_normalized,
+        "z_mean": audited.mean_z,
+        "bpb_normalized": audited.bpb_normalized,
         "is_code_length": audit.is_code_length,
         **model,
         "counting": counting,
@@ -142,12 +125,11 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
 def check_proof(results: Path, row: dict[str, Any], seed: int) -> None:
     """Refuse a row that claims a code length unless its current artifact's proof decoded."""
     path = results / "rows" / row["name"] / "proof.json"
-    proof = read_made_by("prove_row", path, Proof, row["specs"])
-    artifact = None
-    if row["specs"]["pack_artifact"] is not None:
+    proof, artifact = read_input(path, Proof), None
+    if row["model"] != NONE:
         ledger_file = results / "models" / row["model"] / f"seed{seed}" / "ledger.json"
         artifact = read_input(ledger_file, Ledger).artifact_sha256
-    check_spec(path, proof.artifact_sha256, artifact, "pack_artifact")
+    require_own(path, "artifact", proof.artifact_sha256, artifact)
     if not proof.decoded:
         raise StageError(f"{path}: decoded {proof.decoded}; row {row['name']} claims a length")
 
@@ -156,7 +138,7 @@ def seeds_table(results: Path, settings: dict[str, Any]) -> pd.DataFrame:
     """One line per row and seed, in config order."""
     ranks = settings["ranks"]
     for row in settings["rows"]:
-        if "prove_row" in row["specs"]:
+        if row["decodable"]:
             check_proof(results, row, row["seeds"][0])
     table = pd.DataFrame(
         read_row(results, row, seed, ranks) for row in settings["rows"] for seed in row["seeds"]
@@ -186,7 +168,7 @@ def summary_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
     table["bpb_std"] = grouped["bpb"].std(ddof=1)
     same_model = table["model"] == table["model"].shift()
     table["delta_bpb"] = table["bpb_mean"].diff().where(same_model)
-    table["z_mean"] = grouped["z_mean"].first()
+    table["z_mean"] = grouped["z_mean"].mean()
     table["bpb_normalized_mean"] = grouped["bpb_normalized"].mean()
     table["bpb_normalized_std"] = grouped["bpb_normalized"].std(ddof=1)
     table["is_code_length"] = grouped["is_code_length"].all()
@@ -201,6 +183,7 @@ def summary_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
     ]
     table[["bytes", "text"]] = grouped[["bytes", "text"]].first()
     table["original_bytes"] = grouped["original_bytes"].first().astype("Int64")
+    table["code_counted"] = [NONE if model == NONE else CODE_COUNTED for model in table["model"]]
     return table.reset_index()[SUMMARY_COLUMNS]
 
 
@@ -258,7 +241,8 @@ def ablation_markdown(
             f"| {row.row} | {row.bpb_mean:.4f} | {std} | {delta} | {row.z_mean:,.4g} | "
             f"{row.bpb_normalized_mean:.4f} | {code_length(row)} |"
         )
-    sizes = f"largest artifact {summary['artifact_bytes_max'].max():,} bytes"
+    largest = f"{summary['artifact_bytes_max'].max():,} bytes"
+    sizes = f"largest artifact {largest}, with the code of {CODE_COUNTED} and no other"
     late = [f"{row.row} ({row.over_budget})" for row in summary.itertuples() if row.over_budget]
     lines += [
         "",

@@ -16,17 +16,10 @@ Mass = Annotated[float, Within(0, 1e12)]
 
 
 @dataclass(frozen=True)
-class LedgerSpecs(View):
-    train_model: str
-    quantize_model: str
-    pack_artifact: str
-
-
-@dataclass(frozen=True)
 class Ledger(View):
     """ledger.json of pack_artifact."""
 
-    specs: LedgerSpecs
+    seed: int
     artifact_sha256: str
     total_bytes: Positive
     seconds: Amount
@@ -34,9 +27,8 @@ class Ledger(View):
 
 @dataclass(frozen=True)
 class QuantizeReport(View):
-    """quantize.json; quantize_model is its spec."""
+    """quantize.json."""
 
-    quantize_model: str
     calibration_seconds: Amount
     quantize_seconds: Amount
 
@@ -45,7 +37,6 @@ class QuantizeReport(View):
 class ScoreStats(View):
     """rankN.json of score_targets."""
 
-    spec: str
     load_seconds: Amount
     seconds: Amount
 
@@ -54,7 +45,6 @@ class ScoreStats(View):
 class CountStats(View):
     """stats.json of count_ngrams."""
 
-    spec: str
     seconds: Amount
 
 
@@ -62,14 +52,8 @@ class CountStats(View):
 class MemoryStats(View):
     """A memory's JSON file of pack_memory; bytes: of the packed file."""
 
-    spec: str
     bytes: Positive
     seconds: Amount
-
-
-@dataclass(frozen=True)
-class Normalised(View):
-    mean_z: Mass
 
 
 @dataclass(frozen=True)
@@ -82,12 +66,16 @@ class SameText(View):
 
 @dataclass(frozen=True)
 class Checks(View):
-    normalised: Normalised
     same_text: SameText
 
 
 @dataclass(frozen=True)
 class SeedFigures(View):
+    """What was found of one seed, and hashes of what it was found of."""
+
+    artifact_sha256: str
+    sums_sha256: str
+    mean_z: Mass
     bpb_normalized: Real
 
 
@@ -95,9 +83,6 @@ class SeedFigures(View):
 class Audit(View):
     """audit.json of a row; seeds: figures by seed."""
 
-    spec: str
-    model_spec: str | None
-    cache_spec: str | None
     is_code_length: bool
     checks: Checks
     seeds: dict[str, SeedFigures]
@@ -107,7 +92,6 @@ class Audit(View):
 class Proof(View):
     """proof.json of a row that claims a code length."""
 
-    spec: str
     artifact_sha256: str | None
     decoded: bool
 
@@ -117,7 +101,6 @@ class Done(View):
     """The closing line of metrics.jsonl."""
 
     event: str
-    spec: str
     seconds: Amount
 
 

@@ -1,19 +1,31 @@
-"""What the configuration asks for: which models, caches and rows, where their files lie, and
-what their jobs need. Used by the Snakefile only, so that it holds wiring and nothing else.
+"""What the configuration asks for: which models, caches and rows, where their files lie, what
+their jobs need, and which of them must run. Used by the Snakefile, so that it holds wiring and
+nothing else, and by ./run to know whether a table is the configuration's.
 """
 
+import contextlib
 import os
 import shlex
 import sys
+import time
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fairway.corpus.documents import expand_paths
+from snakemake.io import ancient
+
+from fairway import provenance
+from fairway.corpus.documents import source_files
 from fairway.corpus.downloads import download_key
 from fairway.rows.entry import NONE, row_seeds
-from fairway.stage import StageError
-from fairway.workflow.config import is_decodable, resolve_config, used, used_memories
-from fairway.workflow.specs import SpecWriter
+from fairway.stage import StageError, sha256_of, write_json
+from fairway.workflow import jobs
+from fairway.workflow.config import resolve_config, used, used_memories
+from fairway.workflow.specs import Specs
+
+ORDERS = "results/specs/missing.json"  # texts of the specs that write_specs is to write
+READ_SOURCES = ("train_tokenizer", "encode_corpus")
 
 
 class Plan:
@@ -26,56 +38,128 @@ class Plan:
     def __init__(self, config: dict[str, Any], root: Path, python: str = sys.executable) -> None:
         self.root, self.python = Path(root), python
         self.config = resolve_config(config, self.root / "config" / "schema.yaml")
-        self.specs = SpecWriter(self.config, Path("results/specs"))
+        self.specs = Specs(self.config, Path("results/specs"))
         self.seeds, self.ranks = self.config["seeds"], range(self.config["ranks"])
         self.rows = {row["name"]: row for row in self.config["rows"]}
-        self.decodable = [n for n, row in self.rows.items() if is_decodable(self.config, row)]
+        self.decodable = jobs.decodable(self.config)
         self.models, self.caches = used(self.config, "model"), used(self.config, "cache")
         self.memories = used_memories(self.config)
         self.given_shards = self.config["corpus"]["kind"] == "shards"
         self.downloads = self.given_shards and self.config["corpus"]["download"] is not None
         self.receipt = f"results/corpus/download.{download_key(self.config['corpus'])}.json"
+        self.sources, self.absent = source_files(self.specs.corpus)
+        self.force: Callable[[str], None] | None = None
 
-    def documents(self) -> tuple[list[str], list[str]]:
-        """Files that the corpus is made from, and a line for each pattern that names none.
+    def documents(self) -> list[str]:
+        """What the corpus waits for: its download, or patterns that name no file.
 
-        Such a pattern stays in the list as it is, so that jobs that need it stop, and only they.
-        What is to be downloaded is represented by its receipt.
+        The latter stop the jobs that need them, and only they. Files that are there are no
+        inputs of Snakemake's: it would ask for their times.
         """
-        if self.downloads:
-            return [self.receipt], []
-        files, absent = [], []
-        for key in ("paths", "train_shards", "val_shards", "val_documents", "tokenizer"):
-            named = self.specs.corpus.get(key) or []
-            for pattern in [named] if isinstance(named, str) else named:
-                try:
-                    files += [str(path) for path in expand_paths(f"corpus.{key}", [pattern])]
-                except StageError as error:
-                    files.append(pattern)
-                    absent.append(str(error))
         # Snakemake takes {…} in a name for a wildcard; the stages find these files by themselves.
-        return [file for file in files if "{" not in file], absent
+        named = [self.receipt] if self.downloads else self.absent
+        return [pattern for pattern in named if "{" not in pattern]
 
-    def spec(self, stage: str, wildcard: str | None = None) -> Any:
-        """Spec path of a stage, or a function of wildcards giving the one for `wildcard`.
+    @cached_property
+    def stale(self) -> dict[str, str]:
+        """A line for every job whose outputs are not this configuration's, by its provenance.
 
-        All specs are written now: Snakemake lists a folder once and does not see what comes later.
+        Told by content alone, whatever the times of files and Snakemake's own records say.
         """
-        if wildcard is None:
-            return self.specs.path(stage)
-        keys = {"model": self.models, "cache": self.caches, "row": self.rows}
-        for key in (keys | {"memory": self.memories})[wildcard]:
-            self.specs.path(stage, key)
-        return lambda wildcards: self.specs.path(stage, getattr(wildcards, wildcard))
+        expected = self.specs.of_jobs()
+        for stage in ("aggregate_seeds", *jobs.ON_REQUEST):
+            with contextlib.suppress(StageError):  # what is not asked for may be unfit
+                expected[jobs.provenance_pattern(stage)] = self.specs.sha256(stage)
+        found = provenance.faults(expected)
+        if not (self.downloads and self.absent):  # what was fetched may be removed again
+            for path in map(jobs.provenance_pattern, READ_SOURCES):
+                if line := provenance.source_fault(path, self.sources):
+                    found.setdefault(path, line)
+        return found
+
+    def table_is_current(self) -> bool:
+        """Whether results/ holds the tables of this configuration, made from what is there."""
+        on_request = set(map(jobs.provenance_pattern, jobs.ON_REQUEST))
+        return not set(self.stale) - on_request
+
+    def missing_specs(self) -> dict[str, str]:
+        """Texts of the specs, by path, that are not there or hold something else."""
+        for stage, of in jobs.KEYS.items():
+            for key in self._spec_keys(of):
+                with contextlib.suppress(StageError):
+                    self.specs.path(stage, key)
+        self.specs.path("estimate")
+        self.specs.path("fetch_corpus")
+        self.specs.windows_path()
+        texts = self.specs.texts.items()
+        return {path: text for path, text in texts if not _has_text(Path(path), text)}
+
+    def _spec_keys(self, of: tuple[str, ...]) -> list[str | None]:
+        """What the specs of a stage are of, whose jobs have these keys."""
+        kinds = {"model": self.models, "cache": self.caches, "memory": self.memories}
+        return (kinds | {"row": list(self.rows)})[of[0]] if of else [None]
+
+    def begin(self) -> None:
+        """Before the first job of a run: leave the missing specs for write_specs.
+
+        Specs that are neither this configuration's nor of any outputs that are there go. Times
+        that lie in the future become now, since Snakemake fails a job whose inputs are newer than
+        what it has just made.
+        """
+        write_json(Path(ORDERS), {"specs": self.missing_specs()})
+        used = provenance.recorded_specs(Path(jobs.FOLDER))
+        for path in self.specs.folder.rglob("*.*.json"):
+            if str(path) not in self.specs.texts and sha256_of(path) not in used:
+                path.unlink()
+        now = time.time()
+        for path in Path("results").rglob("*"):
+            if path.is_file() and path.stat().st_mtime > now:
+                os.utime(path, (now, now))
+
+    def spec(self, stage: str) -> Callable[[Any], str]:
+        """Function of wildcards: path of a job's spec, whose time does not count.
+
+        If the job is stale it is forced to run, should it be wanted at all.
+        """
+
+        def path(wildcards: Any) -> str:
+            keys = dict(wildcards.items())
+            job = jobs.provenance_pattern(stage).format(**keys)
+            spec = self.specs.path(stage, jobs.spec_key(stage, keys))
+            if self.force and job in self.stale:
+                self.force(job)
+                if not _has_text(Path(spec), self.specs.texts[spec]):
+                    self.force(spec)
+            return ancient(spec)
+
+        return path
+
+    def provenance(self, stage: str) -> str:
+        """Where the jobs of a stage record what they read and wrote."""
+        return jobs.provenance_pattern(stage)
+
+    def write_specs_command(self, specs: str) -> str:
+        """Shell text of the rule that writes missing specs."""
+        return f"{self._program('write_specs')} --orders {ORDERS} --specs {specs} > {{log}} 2>&1"
+
+    def windows(self, wildcards: Any) -> list[str]:
+        """Path of the windows that a new text must hold, if they are there or it is to be made."""
+        path = self.specs.windows_path()
+        is_wanted = jobs.provenance_pattern("encode_corpus") in self.stale
+        return [ancient(path)] if is_wanted or Path(path).exists() else []
 
     def command(self, stage: str, flags: str, printed: bool = False) -> str:
         """Shell text of a rule: the stage with its spec, and all it prints into the log.
 
         printed: what the stage writes to its standard output is for the terminal instead.
         """
-        script = os.path.relpath(self.root / "stages" / f"{stage}.py")
         log = "2> {log}" if printed else "> {log} 2>&1"
-        return f"{literal(shlex.join([self.python, script]))} --spec {{input.spec}} {flags} {log}"
+        made = " --provenance {output.provenance}" if stage in jobs.KEYS else ""
+        return f"{self._program(stage)} --spec {{input.spec}}{made} {flags} {log}"
+
+    def _program(self, stage: str) -> str:
+        script = os.path.relpath(self.root / "stages" / f"{stage}.py")
+        return literal(shlex.join([self.python, script]))
 
     def row_seeds(self, row: str) -> list[int]:
         """The seeds that a row is scored with; 0 stands for the one score of a row of no model."""
@@ -142,6 +226,10 @@ class Plan:
 def literal(text: str) -> str:
     """Text that Snakemake is to take as it is where it looks for names in braces."""
     return text.replace("{", "{{").replace("}", "}}")
+
+
+def _has_text(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def missing_files(result: str, made_from: list[str]) -> list[str]:

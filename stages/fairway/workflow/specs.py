@@ -1,23 +1,33 @@
 """Spec files: what each kind of job depends on beside its inputs, as small JSON files.
 
-A spec holds the settings of one stage and the hash of the code that the stage imports. It is
-rewritten only when its content changed, and is the first input of the rule, so Snakemake reruns
-exactly what a changed setting or function touches, with or without its own records. Used by the
-Snakefile only; stages read specs through `fairway.stage.read_spec`.
+A spec holds the settings of one stage, the hash of the code that the stage imports, and the
+versions of the installed packages that this code imports. Its name holds its own hash, so that
+specs of two configurations lie side by side: who reads one cannot get the other. Nothing is
+written here; the rule `write_specs` makes what is missing. Used by the Snakefile only; stages
+read specs through `fairway.stage.read_spec`.
+
+Versions are of all imported packages, since each may change a digit (torch the weights,
+SentencePiece the tokens, numba the counts, numpy the random numbers), but for those that show
+progress; without what follows a `+`, so that a machine's CPU and CUDA builds are one. The shell
+text of rules is in no spec: it passes files, whose content jobs record, and the keys that the
+jobs are named by; what else a stage does is said by its spec.
 """
 
 import hashlib
 import json
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fairway.closure import STAGES, code_sha256
+from fairway.closure import STAGES, code_sha256, imported_packages
 from fairway.corpus.downloads import downloaded_corpus
 from fairway.corpus.packages import versions_of
 from fairway.corpus.windows import require_windows
 from fairway.rows.entry import NONE, row_seeds
-from fairway.stage import StageError, atomic_output, read_json
+from fairway.stage import StageError, read_json
 from fairway.workflow.config import is_decodable, resolve_config
+from fairway.workflow.jobs import provenance_pattern, spec_key, table_jobs
 from fairway.workflow.layers import read_layer
 
 Config = dict[str, Any]
@@ -26,7 +36,9 @@ SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that 
     "text": {"paths", "document_separator", "val_fraction", "encoding"},
     "shards": {"train_shards", "val_shards", "val_documents", "download"},
 }
-MODEL_STAGES = ("train_model", "quantize_model", "pack_artifact", "score_targets", "audit_model")
+DISTRIBUTIONS = {"yaml": "PyYAML"}  # what is installed under another name than it is imported by
+UNVERSIONED = ("tqdm",)  # changes nothing that is computed
+NAME_DIGITS = 16  # of its hash, in a spec's name
 AUDITED_KEYS = ("mass_targets", "causality_targets", "seed")  # say which targets are looked at
 
 
@@ -46,21 +58,22 @@ def corpus_settings(corpus: Config) -> Config:
     return settings
 
 
+@cache
+def imported_version(module: str) -> str:
+    """Version of the installed package that an import names, without its build."""
+    return version(DISTRIBUTIONS.get(module, module)).partition("+")[0]
+
+
 def _as_text(value: Config) -> str:
     """JSON with sorted keys, so that their order in the config does not count."""
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _written(path: Path, text: str) -> str:
-    """The path of a file with this text, which is written if it had another."""
-    if not path.is_file() or path.read_text() != text:
-        with atomic_output(path) as temporary:
-            temporary.write_text(text)
-    return str(path)
+class Specs:
+    """Specs of a configuration: their paths below `folder` and their texts.
 
-
-class SpecWriter:
-    """Writes specs under `folder` and knows their hashes. config: a resolved one."""
+    config: a resolved one.
+    """
 
     def __init__(self, config: Config, folder: Path) -> None:
         self.config, self.folder = config, Path(folder)
@@ -68,16 +81,22 @@ class SpecWriter:
         self.windows = {"windows": config["windows"], "ranks": config["ranks"]}
         self.audited = {key: config["audit"][key] for key in AUDITED_KEYS}
         self.rows = {row["name"]: row for row in config["rows"]}
+        self.texts: dict[str, str] = {}  # by path, of all that were asked for
 
     def path(self, stage: str, key: str | None = None) -> str:
-        """Path of the spec of `stage` (for one model, cache or row), written if it changed."""
-        path = self.folder / stage / f"{key}.json" if key else self.folder / f"{stage}.json"
-        return _written(path, self.text(stage, key))
+        """Path of the spec of `stage` (for one model, cache or row)."""
+        return self._named(f"{stage}/{key}" if key else stage, self.text(stage, key))
 
     def text(self, stage: str, key: str | None = None) -> str:
         """Content of a spec."""
         settings = getattr(self, stage)(key) if key else getattr(self, stage)()
-        return _as_text({"code": code_sha256(STAGES / f"{stage}.py"), "settings": settings})
+        if stage == "fetch_corpus":  # other code or versions are no reason to fetch again
+            return _as_text({"settings": settings})
+        script = STAGES / f"{stage}.py"
+        packages = [name for name in imported_packages(script) if name not in UNVERSIONED]
+        versions = {name: imported_version(name) for name in packages}
+        code = {"code": code_sha256(script), "versions": versions}
+        return _as_text(code | {"settings": settings})
 
     def sha256(self, stage: str, key: str | None = None) -> str:
         """Hash of the spec file, as stages record it in their outputs."""
@@ -89,8 +108,13 @@ class SpecWriter:
         They are no part of its spec: its outputs do not depend on them, and all models on its.
         """
         claims = [name for name, row in self.rows.items() if row.get("claim")]
-        settings = self.windows | {"claims": claims}
-        return _written(self.folder / "windows.json", _as_text({"settings": settings}))
+        return self._named("windows", _as_text({"settings": self.windows | {"claims": claims}}))
+
+    def _named(self, name: str, text: str) -> str:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        path = str(self.folder / f"{name}.{digest[:NAME_DIGITS]}.json")
+        self.texts[path] = text
+        return path
 
     def check_text(self, manifest: Path) -> None:
         """Raise StageError unless windows and ranks fit the text that a manifest describes.
@@ -181,7 +205,8 @@ class SpecWriter:
         }
 
     def audit_row(self, row: str) -> Config:
-        claim = {"claim": self.rows[row].get("claim")}
+        seeds = row_seeds(self.config, self.rows[row])
+        claim = {"claim": self.rows[row].get("claim"), "seeds": seeds}
         return self._row(row) | claim | {"audit": self.config["audit"]}
 
     def prove_row(self, row: str) -> Config:
@@ -197,7 +222,7 @@ class SpecWriter:
                 f"config key `sweep.row`: {row!r}; expected a row with a model and a cache, and "
                 "without a memory"
             )
-        return settings | {"sweep": self.config["sweep"]}
+        return settings | {"sweep": self.config["sweep"], "seed": self.config["seeds"][0]}
 
     def write_report(self) -> Config:
         """The whole configuration, and the default one that it is compared with."""
@@ -206,25 +231,33 @@ class SpecWriter:
         return {"config": self.config, "default": default}
 
     def aggregate_seeds(self) -> Config:
-        """The rows in order and, for each, the spec hashes that its outputs must carry."""
+        """The rows in order, and the specs under which all jobs must have run."""
+        names = ("name", "model", "cache", "gate")
         return {
             "seeds": self.config["seeds"],
             "ranks": self.config["ranks"],
             "limits": self.config["limits"],
             "references": self.config["references"],
-            "rows": [self._expected(row) for row in self.config["rows"]],
+            "rows": [
+                {key: row[key] for key in names} | self._of_row(row) for row in self.config["rows"]
+            ],
+            "jobs": self.of_jobs(),
         }
 
-    def _expected(self, row: Config) -> Config:
-        model, cache = row["model"], row["cache"]
-        specs = {stage: self.sha256(stage, row["name"]) for stage in ("mix_scores", "audit_row")}
-        for stage in MODEL_STAGES:
-            specs[stage] = None if model == NONE else self.sha256(stage, model)
-        if is_decodable(self.config, row):
-            specs["prove_row"] = self.sha256("prove_row", row["name"])
-        for stage in ("count_ngrams", "audit_cache"):
-            specs[stage] = None if cache == NONE else self.sha256(stage, cache)
-        memory = None if cache == NONE else self.config["caches"][cache]["memory"]
-        specs["pack_memory"] = None if memory is None else self.sha256("pack_memory", memory)
-        entry = {key: row[key] for key in ("name", "model", "cache", "gate")}
-        return entry | {"memory": memory, "seeds": row_seeds(self.config, row), "specs": specs}
+    def _of_row(self, row: Config) -> Config:
+        return {
+            "memory": self.config["caches"].get(row["cache"], {}).get("memory"),
+            "seeds": row_seeds(self.config, row),
+            "decodable": is_decodable(self.config, row),
+        }
+
+    def of_jobs(self) -> dict[str, str]:
+        """Hash of the spec of every job before the aggregation, by path of its provenance."""
+        hashes: dict[tuple[str, str | None], str] = {}
+        found = {}
+        for stage, keys in table_jobs(self.config):
+            of = stage, spec_key(stage, keys)
+            if of not in hashes:
+                hashes[of] = self.sha256(*of)
+            found[provenance_pattern(stage).format(**keys)] = hashes[of]
+        return found

@@ -1,4 +1,4 @@
-"""Compiled code is kept on disk, and made anew when a function it calls changes elsewhere."""
+"""Compiled code is kept on disk, and made anew when what it uses of other files changes."""
 
 import os
 import shutil
@@ -12,8 +12,11 @@ import fairway.kernels.compiled
 
 IMPORT = "from fairway.kernels.compiled import compiled\n\n@compiled\n"
 CALLEE = IMPORT + "def number():\n    return {}\n"
+CONSTANT = "VALUE = {}\n"
 CALLER = (
-    f"from fairway.counting.callee import number\n{IMPORT}def twice():\n    return 2 * number()\n"
+    "from fairway.counting.callee import number\n"
+    f"from fairway.counting.constant import VALUE\n{IMPORT}"
+    "def twice():\n    return 2 * number() + VALUE\n"
 )
 PROGRAM = (
     "from fairway.counting.caller import twice\n"
@@ -23,7 +26,7 @@ PROGRAM = (
 
 @pytest.fixture
 def library(tmp_path) -> Path:
-    """A library of one function that calls another, and the decorator."""
+    """A function, what it uses (another one and a constant, each in a file), the decorator."""
     folder = tmp_path / "fairway"
     (folder / "kernels").mkdir(parents=True)
     (folder / "counting").mkdir()
@@ -33,6 +36,7 @@ def library(tmp_path) -> Path:
         shutil.copy(file, folder)
     (folder / "counting" / "caller.py").write_text(CALLER)
     (folder / "counting" / "callee.py").write_text(CALLEE.format(21))
+    (folder / "counting" / "constant.py").write_text(CONSTANT.format(0))
     return folder
 
 
@@ -48,11 +52,17 @@ def run_program(library: Path, program: str = PROGRAM, **variables: str) -> str:
     return done.stdout.strip()
 
 
-def test_a_change_in_another_file_is_noticed(library):
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [("callee.py", CALLEE.format(50), "100 0"), ("constant.py", CONSTANT.format(1), "43 0")],
+)
+def test_a_change_in_another_file_is_noticed(library, name, text, expected):
+    file = library / "counting" / name
     assert run_program(library) == "42 0"
+    file.write_text(f"# a remark\n{file.read_text()}")
     assert run_program(library) == "42 1", "compiled again although nothing changed"
-    (library / "counting" / "callee.py").write_text(CALLEE.format(50))
-    assert run_program(library) == "100 0"
+    file.write_text(text)
+    assert run_program(library) == expected
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_each_time(library):

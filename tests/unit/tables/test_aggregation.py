@@ -1,4 +1,4 @@
-"""Tables from sums: one division, n − 1, deltas in config order, stale files refused."""
+"""Tables from sums: one division, n − 1, deltas in config order, foreign files refused."""
 
 import json
 import math
@@ -9,20 +9,18 @@ import pytest
 from fairway.corpus.manifest import Overlap
 from fairway.json_text import sealed
 from fairway.rows.sums import RankSum, Sums
-from fairway.stage import StageError, read_json
+from fairway.stage import StageError, read_json, sha256_of
 from fairway.tables.aggregation import (
     SUMMARY_COLUMNS,
     ablation_markdown,
     budget_table,
     over_budget,
+    require_current,
     seeds_table,
     summary_table,
 )
 
 LIMITS = {"artifact_bytes": 16_000_000, "train_seconds": 600, "eval_seconds": 600}
-STAGES = ("mix_scores", "audit_row", "train_model", "quantize_model", "pack_artifact")
-OTHERS = ("score_targets", "count_ngrams", "audit_model", "audit_cache")
-SPECS = {stage: f"{stage[:4]}{stage[-5:]}" for stage in (*STAGES, *OTHERS)}
 
 
 def write(path: Path, value: dict) -> None:
@@ -36,42 +34,32 @@ def change(path: Path, changes: dict) -> None:
 
 def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]]) -> dict:
     """Files of one row whose ranks have 1,000 bytes each; returns its entry in the settings."""
-    none = {"count_ngrams": None, "audit_cache": None}
-    specs = SPECS | (none if cache == "none" else {})
+    judged = {}
     for seed, parts in nats.items():
         folder = results / "models" / "tiny" / f"seed{seed}"
-        of_model = {stage: SPECS[stage] for stage in STAGES[2:]}
-        write(
-            folder / "ledger.json",
-            {"specs": of_model, "artifact_sha256": "a", "total_bytes": 900 + seed, "seconds": 4.0},
-        )
-        report = {"calibration_seconds": 2.0, "quantize_seconds": 3.0}
-        write(folder / "quantize.json", report | {"quantize_model": SPECS["quantize_model"]})
-        done = {"event": "done", "spec": SPECS["train_model"], "seconds": 100.0 + seed}
-        write(folder / "metrics.jsonl", done)
+        ledger = {"seed": seed, "artifact_sha256": "a", "total_bytes": 900 + seed, "seconds": 4.0}
+        write(folder / "ledger.json", ledger)
+        write(folder / "quantize.json", {"calibration_seconds": 2.0, "quantize_seconds": 3.0})
+        write(folder / "metrics.jsonl", {"event": "done", "seconds": 100.0 + seed})
         for rank in range(len(parts)):
-            stats = {"spec": SPECS["score_targets"], "load_seconds": 1.0, "seconds": 10.0 + rank}
+            stats = {"load_seconds": 1.0, "seconds": 10.0 + rank}
             write(folder / "scores" / f"rank{rank}.json", stats)
         sums = tuple(
             RankSum(name, seed, rank, 1 + 500 * rank, 500, nats, 1000, 0.2)
             for rank, nats in enumerate(parts)
         )
-        made_from = SPECS["mix_scores"], SPECS["score_targets"], specs["count_ngrams"], "a"
-        Sums(*made_from, 0.5, sums).save(results / "rows" / name / f"seed{seed}.json")
-    stats = {"spec": SPECS["count_ngrams"], "seconds": 7.0}
-    write(results / "counts" / "c7" / "stats.json", stats)
+        file = results / "rows" / name / f"seed{seed}.json"
+        Sums("m", "s", "c" if cache != "none" else None, "a", 0.5, sums).save(file)
+        of_files = {"artifact_sha256": "a", "sums_sha256": sha256_of(file)}
+        z = 1.0 if cache == "none" else 399.0 + 2 * (seed - 1)
+        judged[str(seed)] = of_files | {"bpb_normalized": 3.0 + seed, "mean_z": z}
+    write(results / "counts" / "c7" / "stats.json", {"seconds": 7.0})
     text = {"ok": True, "text": "original", "bytes": 2000, "original_bytes": 2000}
-    audit = {
-        "spec": SPECS["audit_row"],
-        "model_spec": SPECS["audit_model"],
-        "cache_spec": specs["audit_cache"],
-        "is_code_length": cache == "none",
-        "checks": {"normalised": {"mean_z": 1.0 if cache == "none" else 400.0}, "same_text": text},
-        "seeds": {str(seed): {"bpb_normalized": 3.0 + seed} for seed in nats},
-    }
+    checks = {"same_text": text}
+    audit = {"is_code_length": cache == "none", "checks": checks, "seeds": judged}
     write(results / "rows" / name / "audit.json", audit)
     entry = {"name": name, "model": "tiny", "cache": cache, "gate": cache, "memory": None}
-    return entry | {"seeds": list(nats), "specs": specs | {"pack_memory": None}}
+    return entry | {"seeds": list(nats), "decodable": False}
 
 
 @pytest.fixture
@@ -95,6 +83,8 @@ def test_summary(tmp_path, settings):
     assert math.isnan(summary["delta_bpb"][0])
     assert summary["delta_bpb"][1] == pytest.approx(-(750 + 850) / math.log(2) / 4000)
     assert summary["is_code_length"].tolist() == [True, False]
+    assert seeds["z_mean"].tolist() == [1, 1, 399, 401] and summary["z_mean"][1] == 400
+    assert set(summary["code_counted"]) == {"scoring"}
     assert summary["artifact_bytes_max"].tolist() == [902, 902]
     assert summary["train_seconds_max"].tolist() == [111.0, 111.0]
     assert summary["eval_seconds_max"].tolist() == [12.5, 19.5]
@@ -120,7 +110,7 @@ def test_table_says_what_it_is_a_code_length_of(
     summary = summary_table(seeds_table(tmp_path, settings), LIMITS)
     assert summary["text"].tolist() == [text] * 2
     assert summary["bytes"].tolist() == [2000, 2000]
-    assert summary.to_csv().splitlines()[1].endswith(f",2000,{original or ''},{text}")
+    assert summary.to_csv().splitlines()[1].endswith(f",2000,{original or ''},{text},scoring")
     ladder = ablation_markdown(summary, [1, 2])
     first, second = ladder.splitlines()[2:4]
     assert first.endswith(f" | {verdict} |") and second.endswith(" | no |")
@@ -146,14 +136,13 @@ def test_single_seed_has_no_std(tmp_path, settings):
 def without_model(results: Path) -> dict:
     """A row of one score that nothing was trained for, its cache behind a memory; its entry."""
     row = make_row(results, "m_only", "c7", {0: [400.0, 200.0]})
-    for name, keys in (("seed0", ("scores_spec", "artifact_sha256")), ("audit", ("model_spec",))):
-        path = results / "rows" / "m_only" / f"{name}.json"
-        value = read_json(path)
-        write(path, value | dict.fromkeys(keys, None if name == "audit" else ""))
-    write(results / "memories" / "all.json", {"spec": "pack", "bytes": 5000, "seconds": 8.0})
-    of_model = dict.fromkeys((*STAGES[2:], "score_targets", "audit_model"))
-    specs = row["specs"] | of_model | {"pack_memory": "pack"}
-    return row | {"model": "none", "memory": "all", "specs": specs}
+    folder = results / "rows" / "m_only"
+    change(folder / "seed0.json", {"scores_spec": "", "artifact_sha256": ""})
+    audited = read_json(folder / "audit.json")["seeds"]["0"]
+    of_files = {"artifact_sha256": "", "sums_sha256": sha256_of(folder / "seed0.json")}
+    change(folder / "audit.json", {"seeds": {"0": audited | of_files}})
+    write(results / "memories" / "all.json", {"bytes": 5000, "seconds": 8.0})
+    return row | {"model": "none", "memory": "all"}
 
 
 def test_a_row_without_a_model_has_one_score_and_its_memorys_bytes(tmp_path, settings):
@@ -170,57 +159,52 @@ def test_a_row_without_a_model_has_one_score_and_its_memorys_bytes(tmp_path, set
     assert line.startswith("| m_only | 0.4328 |  |  |")
 
 
-@pytest.mark.parametrize("file", ["memories/all.json", "rows/m_only/seed0.json"])
-def test_a_stale_memory_or_a_score_of_some_model_is_refused(tmp_path, settings, file):
+def test_a_score_of_some_model_is_refused(tmp_path, settings):
     settings["rows"].append(without_model(tmp_path))
-    value = read_json(tmp_path / file)
-    write(tmp_path / file, value | {"spec" if "memories" in file else "scores_spec": "old"})
-    with pytest.raises(StageError, match=file):
+    change(tmp_path / "rows" / "m_only" / "seed0.json", {"artifact_sha256": "a"})
+    with pytest.raises(StageError, match=r"m_only/seed0\.json: artifact a; expected "):
         seeds_table(tmp_path, settings)
 
 
 @pytest.mark.parametrize(
-    ("file", "key"),
+    ("file", "changes", "message"),
     [
-        ("rows/a_cached/seed1.json", "spec"),
-        ("rows/a_cached/seed2.json", "counts_spec"),
-        ("rows/z_neural/seed2.json", "scores_spec"),
-        ("rows/z_neural/seed2.json", "artifact_sha256"),
-        ("rows/a_cached/audit.json", "spec"),
-        ("rows/a_cached/audit.json", "model_spec"),
-        ("rows/a_cached/audit.json", "cache_spec"),
-        ("models/tiny/seed2/metrics.jsonl", "spec"),
-        ("models/tiny/seed1/quantize.json", "quantize_model"),
-        ("models/tiny/seed2/scores/rank1.json", "spec"),
-        ("counts/c7/stats.json", "spec"),
+        ("models/tiny/seed2/ledger.json", {"seed": 1}, "seed 1; expected 2"),
+        ("models/tiny/seed2/ledger.json", {"artifact_sha256": "b"}, "artifact a; expected b"),
+        ("rows/a_cached/seed2.json", {"seconds": 0.6}, "sums of seed 2 .*; expected"),
+        ("rows/a_cached/audit.json", {"seeds": {}}, r"audit.json: seeds \[\]; expected 1"),
     ],
 )
-def test_stale_file_is_refused(tmp_path, settings, file, key):
-    path = tmp_path / file
-    change(path, {key: "old"})
-    with pytest.raises(StageError, match=file):
+def test_file_of_another_seed_or_artifact_is_refused(tmp_path, settings, file, changes, message):
+    change(tmp_path / file, changes)
+    with pytest.raises(StageError, match=message):
         seeds_table(tmp_path, settings)
 
 
-def test_stale_model_is_refused(tmp_path, settings):
-    settings["rows"][0]["specs"] = settings["rows"][0]["specs"] | {"train_model": "new"}
-    with pytest.raises(StageError, match=r"ledger\.json: made by train_model"):
+def test_row_of_another_seed_is_refused(tmp_path, settings):
+    folder = tmp_path / "rows" / "z_neural"
+    (folder / "seed2.json").write_bytes((folder / "seed1.json").read_bytes())
+    with pytest.raises(StageError, match=r"seed2\.json: seed 1; expected 2"):
         seeds_table(tmp_path, settings)
+
+
+def test_jobs_must_agree(tmp_path):
+    with pytest.raises(StageError, match=r"one/two\.json: no such file; run again to make anew"):
+        require_current({str(tmp_path / "one" / "two.json"): "spec"})
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"spec": "old"}, r"proof\.json: made by prove_row under spec old"),
-        ({"artifact_sha256": "b"}, r"proof\.json: made by pack_artifact under spec b"),
+        ({"artifact_sha256": "b"}, r"proof\.json: artifact b; expected a"),
         ({"decoded": False}, r"proof\.json: decoded False; row z_neural claims"),
     ],
 )
 def test_row_that_claims_a_code_length_needs_its_proof(tmp_path, settings, changes, message):
-    settings["rows"][0]["specs"] = settings["rows"][0]["specs"] | {"prove_row": "prov"}
+    settings["rows"][0]["decodable"] = True
     with pytest.raises(StageError, match=r"proof\.json: no such file"):
         seeds_table(tmp_path, settings)
-    proof = {"spec": "prov", "artifact_sha256": "a", "decoded": True}
+    proof = {"artifact_sha256": "a", "decoded": True}
     file = tmp_path / "rows" / "z_neural" / "proof.json"
     write(file, proof)
     assert len(seeds_table(tmp_path, settings)) == 4

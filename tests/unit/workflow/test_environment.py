@@ -72,5 +72,6 @@ def test_documents_with_braces_are_no_wildcards_of_snakemake_s(tmp_path, monkeyp
         Path(name).write_text("text")
     config = read_layer(ROOT / "config.yaml")
     config["corpus"] |= {"kind": "text", "paths": ["*.txt", "{c}.txt"]}
-    files, absent = Plan(config, ROOT).documents()
-    assert files == ["b.txt"] and len(absent) == 1 and "{c}.txt" in absent[0]
+    plan = Plan(config, ROOT)
+    assert plan.sources == [Path("b.txt"), Path("{a}.txt")]
+    assert plan.documents() == [] and "{c}.txt" in plan.absent["{c}.txt"]

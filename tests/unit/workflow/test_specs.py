@@ -8,23 +8,24 @@ import yaml
 
 from fairway.stage import StageError, write_json
 from fairway.workflow.config import resolve_config
-from fairway.workflow.specs import SpecWriter
+from fairway.workflow.jobs import KEYS
+from fairway.workflow.specs import Specs
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def specs(tmp_path: Path) -> SpecWriter:
+def specs(tmp_path: Path) -> Specs:
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    return SpecWriter(resolve_config(config, ROOT / "config" / "schema.yaml"), tmp_path / "specs")
+    return Specs(resolve_config(config, ROOT / "config" / "schema.yaml"), tmp_path / "specs")
 
 
-def test_windows_are_in_no_spec_that_models_depend_on(specs: SpecWriter) -> None:
+def test_windows_are_in_no_spec_that_models_depend_on(specs: Specs) -> None:
     stages = [("encode_corpus",), ("train_model", "ebls"), ("quantize_model", "ebls")]
     before = [specs.text(*stage) for stage in stages]
     specs.windows["windows"] = {"length": 128, "stride": 1}
     assert [specs.text(*stage) for stage in stages] == before
-    settings = json.loads(Path(specs.windows_path()).read_text())["settings"]
+    settings = json.loads(specs.texts[specs.windows_path()])["settings"]
     claims = [row["name"] for row in specs.config["rows"] if "claim" in row]
     assert settings == {"windows": {"length": 128, "stride": 1}, "ranks": 8, "claims": claims}
 
@@ -56,3 +57,38 @@ def test_text_that_is_to_be_made_anew_is_not_looked_at(specs, tmp_path, content)
     manifest = tmp_path / "manifest.json"
     manifest.write_text(content)
     specs.check_text(manifest)
+
+
+def test_a_name_holds_the_hash_and_nothing_is_written(specs: Specs, tmp_path: Path) -> None:
+    path = specs.path("mix_scores", "hashed7")
+    digits = specs.sha256("mix_scores", "hashed7")[:16]
+    assert path == str(tmp_path / "specs" / "mix_scores" / f"hashed7.{digits}.json")
+    specs.config["gates"]["uniform"]["threshold"] = 1.0
+    assert specs.path("mix_scores", "hashed7") != path
+    assert not (tmp_path / "specs").exists()
+
+
+def test_seeds_are_in_the_specs_of_what_depends_on_them(specs: Specs) -> None:
+    before = {stage: specs.text(stage, "neural") for stage in ("audit_row", "prove_row")}
+    specs.config["seeds"] = [1337]
+    assert specs.text("audit_row", "neural") != before["audit_row"]
+    assert specs.text("prove_row", "neural") == before["prove_row"], "still the first seed"
+    specs.config["seeds"] = [2024, 1337]
+    assert specs.text("prove_row", "neural") != before["prove_row"]
+
+
+@pytest.mark.parametrize(
+    ("package", "stages"),
+    [
+        ("torch", {"train_model", "quantize_model", "audit_model", "score_targets"}),
+        ("numba", {"count_ngrams", "audit_cache", "mix_scores", "audit_row"}),
+        ("sentencepiece", {"train_tokenizer", "encode_corpus", "prove_row"}),
+    ],
+)
+def test_versions_of_what_computes_are_in_specs(specs: Specs, package: str, stages: set) -> None:
+    keys = {"model": "ebls", "cache": "hashed7", "row": "neural"}
+    for stage, names in KEYS.items():
+        versions = json.loads(specs.text(stage, names and keys[names[0]]))["versions"]
+        assert "tqdm" not in versions and all("+" not in found for found in versions.values())
+        assert package in versions or stage not in stages
+        assert "torch" not in versions or stage not in ("count_ngrams", "mix_scores")

@@ -1,0 +1,31 @@
+"""Write spec files whose texts the Snakefile has worked out.
+
+python stages/write_specs.py --orders results/specs/missing.json --specs results/specs/x.json
+
+Reads: the orders, a JSON object with texts by path in `specs`, as the Snakefile leaves them when a
+run begins.
+Writes: the specs that are named, which must be among them.
+"""
+
+import argparse
+from pathlib import Path
+
+from fairway.files.records import check
+from fairway.stage import StageError, atomic_output, read_json, run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--orders", type=Path, required=True, help="texts by path")
+    parser.add_argument("--specs", nargs="+", required=True, help="outputs: paths among them")
+    arguments = parser.parse_args()
+    texts = check(dict[str, str], read_json(arguments.orders).get("specs"), "specs")
+    for path in arguments.specs:
+        if path not in texts:
+            raise StageError(f"{arguments.orders}: no text for {path}; run again")
+        with atomic_output(Path(path)) as temporary:
+            temporary.write_text(texts[path])
+
+
+if __name__ == "__main__":
+    run(main)
