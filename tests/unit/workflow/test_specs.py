@@ -86,7 +86,7 @@ def test_seeds_are_in_the_specs_of_what_depends_on_them(specs: Specs) -> None:
     ],
 )
 def test_versions_of_what_computes_are_in_specs(specs: Specs, package: str, stages: set) -> None:
-    keys = {"model": "ebls", "cache": "hashed7", "row": "neural"}
+    keys = {"model": "ebls", "cache": "hashed7", "row": "neural", "memory": "training"}
     for stage, names in KEYS.items():
         versions = json.loads(specs.text(stage, names and keys[names[0]]))["versions"]
         assert "tqdm" not in versions and all("+" not in found for found in versions.values())
