@@ -127,7 +127,10 @@ def formats(folder: Path) -> dict[str, Format]:
     }  # fmt: skip
     audit = {
         "spec": "a", "model_spec": "b", "cache_spec": None, "is_code_length": True,
-        "checks": {"normalised": {"mean_z": 1.0}}, "seeds": {"1": {"bpb_normalized": 3.0}},
+        "checks": {
+            "normalised": {"mean_z": 1.0}, "same_text": {"text": "decoded", "original_bytes": 9},
+        },
+        "seeds": {"1": {"bpb_normalized": 3.0}},
     }  # fmt: skip
     done = '{"step": 1, "loss": 2.5}\n{"event": "done", "spec": "a", "seconds": 5.0}'
     spec = json.dumps({"code": "c", "settings": ROWS["segment"]})
