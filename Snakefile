@@ -43,6 +43,8 @@ wildcard_constraints:
     row=r"\w+",
     seed=r"\d+",
     rank=r"\d+",
+    stage=r"\w+",
+    digits=r"[0-9a-f]{16}",
 
 
 localrules:
@@ -50,6 +52,7 @@ localrules:
     report,
     estimate,
     fetch_corpus,
+    write_spec,
     write_specs,
 
 
@@ -71,6 +74,20 @@ rule write_specs:
         CPU
     shell:
         plan.write_specs_command("{output}")
+
+
+rule write_spec:  # of a job that is no part of the table
+    output:
+        "results/specs/{stage}.{digits}.json",
+    log:
+        "results/logs/write_spec/{stage}.{digits}.log",
+    conda:
+        CPU
+    shell:
+        plan.write_specs_command("{output}")
+
+
+ruleorder: write_specs > write_spec
 
 
 include: "rules/corpus.smk"

@@ -28,33 +28,23 @@ def import_closure(script: Path, root: Path = STAGES) -> list[Path]:
     return sorted(found)
 
 
+@cache
 def imported_packages(script: Path, root: Path = STAGES) -> list[str]:
     """Names of what `script`, or anything that it imports from `root`, imports from elsewhere.
 
     Top-level names, sorted, without Python's own library.
     """
-    names = {name.split(".")[0] for file in import_closure(script, root) for name in _names(file)}
+    names = {
+        name.split(".")[0] for file in import_closure(script, root) for name in _read(file)[0]
+    }
     own = {name for name in names if (root / name).is_dir() or (root / f"{name}.py").is_file()}
     return sorted(names - own - sys.stdlib_module_names)
 
 
 @cache
-def _names(file: Path) -> frozenset[str]:
-    """Everything that a file's imports may mean: modules, and names in them."""
-    modules: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
-        if isinstance(node, ast.Import):
-            modules.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            modules.add(node.module)
-            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(modules)
-
-
-@cache
 def _imported_files(file: Path, root: Path) -> tuple[Path, ...]:
     found: set[Path] = set()
-    for module in _names(file):
+    for module in _read(file)[0]:
         parts = module.split(".")
         for depth in range(1, len(parts) + 1):
             base = root.joinpath(*parts[:depth])
@@ -64,7 +54,7 @@ def _imported_files(file: Path, root: Path) -> tuple[Path, ...]:
 
 def canonical_source(file: Path) -> str:
     """The file's code without comments, docstrings and formatting, as `ast.unparse` writes it."""
-    return ast.unparse(_code(Path(file)))
+    return ast.unparse(_code(Path(file))[1])
 
 
 @cache
@@ -73,20 +63,31 @@ def code_sha256(script: Path, root: Path = STAGES) -> str:
     digest = hashlib.sha256()
     for file in import_closure(script, root):
         digest.update(os.path.relpath(file, root).encode() + b"\0")
-        digest.update(_tree_dump(file).encode() + b"\0")
+        digest.update(_read(file)[1].encode() + b"\0")
     return digest.hexdigest()
 
 
 @cache
-def _tree_dump(file: Path) -> str:
-    return ast.dump(_code(file))
+def _read(file: Path) -> tuple[frozenset[str], str]:
+    """Everything that a file's imports may mean, modules and names in them; and its code."""
+    modules, tree = _code(file)
+    return modules, ast.dump(tree)
 
 
-def _code(file: Path) -> ast.Module:
-    """The file's syntax tree without docstrings; what has no other body keeps an empty one."""
+def _code(file: Path) -> tuple[frozenset[str], ast.Module]:
+    """What a file imports, and its syntax tree without docstrings.
+
+    What has no other body than a docstring keeps an empty one.
+    """
     tree = ast.parse(file.read_bytes(), filename=str(file))
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    modules: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules.add(node.module)
+            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return tree
+    return frozenset(modules), tree

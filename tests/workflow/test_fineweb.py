@@ -79,7 +79,7 @@ def test_estimate_needs_nothing(record):
         stderr=subprocess.STDOUT,
     )
     assert done.returncode == 0, done.stdout
-    assert job_counts(done.stdout) == {"estimate": 1}
+    assert job_counts(done.stdout) == {"write_spec": 1, "estimate": 1}
     table = record.file("estimate.md").read_text()
     assert table in done.stdout
     jobs = [line.split(" | ")[:2] for line in table.splitlines()[2 : 2 + len(RECORD_JOBS)]]

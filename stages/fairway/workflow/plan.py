@@ -3,7 +3,6 @@ their jobs need, and which of them must run. Used by the Snakefile, so that it h
 nothing else, and by ./run to know whether a table is the configuration's.
 """
 
-import contextlib
 import os
 import shlex
 import sys
@@ -19,7 +18,7 @@ from fairway import provenance
 from fairway.corpus.documents import source_files
 from fairway.corpus.downloads import download_key
 from fairway.rows.entry import NONE, row_seeds
-from fairway.stage import StageError, sha256_of, write_json
+from fairway.stage import sha256_of, write_json
 from fairway.workflow import jobs
 from fairway.workflow.config import resolve_config, used, used_memories
 from fairway.workflow.specs import Specs
@@ -66,11 +65,8 @@ class Plan:
 
         Told by content alone, whatever the times of files and Snakemake's own records say.
         """
-        expected = self.specs.of_jobs()
-        for stage in ("aggregate_seeds", *jobs.ON_REQUEST):
-            with contextlib.suppress(StageError):  # what is not asked for may be unfit
-                expected[jobs.provenance_pattern(stage)] = self.specs.sha256(stage)
-        found = provenance.faults(expected)
+        tables = {jobs.provenance_pattern("aggregate_seeds"): self.specs.sha256("aggregate_seeds")}
+        found = provenance.faults(self.specs.of_jobs() | tables)
         if not (self.downloads and self.absent):  # what was fetched may be removed again
             for path in map(jobs.provenance_pattern, READ_SOURCES):
                 if line := provenance.source_fault(path, self.sources):
@@ -79,17 +75,17 @@ class Plan:
 
     def table_is_current(self) -> bool:
         """Whether results/ holds the tables of this configuration, made from what is there."""
-        on_request = set(map(jobs.provenance_pattern, jobs.ON_REQUEST))
-        return not set(self.stale) - on_request
+        return not self.stale
 
     def missing_specs(self) -> dict[str, str]:
-        """Texts of the specs, by path, that are not there or hold something else."""
+        """Texts, by path, of the specs that are not there or hold something else.
+
+        Those of the table's jobs, and what others were asked for.
+        """
         for stage, of in jobs.KEYS.items():
-            for key in self._spec_keys(of):
-                with contextlib.suppress(StageError):
+            if stage not in jobs.ON_REQUEST:
+                for key in self._spec_keys(of):
                     self.specs.path(stage, key)
-        self.specs.path("estimate")
-        self.specs.path("fetch_corpus")
         self.specs.windows_path()
         texts = self.specs.texts.items()
         return {path: text for path, text in texts if not _has_text(Path(path), text)}
@@ -126,13 +122,18 @@ class Plan:
             keys = dict(wildcards.items())
             job = jobs.provenance_pattern(stage).format(**keys)
             spec = self.specs.path(stage, jobs.spec_key(stage, keys))
-            if self.force and job in self.stale:
+            if self.force and self._is_stale(stage, job):
                 self.force(job)
                 if not _has_text(Path(spec), self.specs.texts[spec]):
                     self.force(spec)
             return ancient(spec)
 
         return path
+
+    def _is_stale(self, stage: str, job: str) -> bool:
+        if stage in jobs.ON_REQUEST:
+            return bool(provenance.faults({job: self.specs.sha256(stage)}))
+        return job in self.stale
 
     def provenance(self, stage: str) -> str:
         """Where the jobs of a stage record what they read and wrote."""

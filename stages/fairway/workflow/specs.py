@@ -82,6 +82,7 @@ class Specs:
         self.audited = {key: config["audit"][key] for key in AUDITED_KEYS}
         self.rows = {row["name"]: row for row in config["rows"]}
         self.texts: dict[str, str] = {}  # by path, of all that were asked for
+        self._known: dict[tuple[str, str | None], str] = {}
 
     def path(self, stage: str, key: str | None = None) -> str:
         """Path of the spec of `stage` (for one model, cache or row)."""
@@ -89,6 +90,11 @@ class Specs:
 
     def text(self, stage: str, key: str | None = None) -> str:
         """Content of a spec."""
+        if (stage, key) not in self._known:
+            self._known[stage, key] = self._text(stage, key)
+        return self._known[stage, key]
+
+    def _text(self, stage: str, key: str | None) -> str:
         settings = getattr(self, stage)(key) if key else getattr(self, stage)()
         if stage == "fetch_corpus":  # other code or versions are no reason to fetch again
             return _as_text({"settings": settings})

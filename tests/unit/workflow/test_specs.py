@@ -20,10 +20,15 @@ def specs(tmp_path: Path) -> Specs:
     return Specs(resolve_config(config, ROOT / "config" / "schema.yaml"), tmp_path / "specs")
 
 
+def other(specs: Specs, **changes: object) -> Specs:
+    """Specs of the configuration with other values."""
+    return Specs(specs.config | changes, specs.folder)
+
+
 def test_windows_are_in_no_spec_that_models_depend_on(specs: Specs) -> None:
     stages = [("encode_corpus",), ("train_model", "ebls"), ("quantize_model", "ebls")]
     before = [specs.text(*stage) for stage in stages]
-    specs.windows["windows"] = {"length": 128, "stride": 1}
+    specs = other(specs, windows={"length": 128, "stride": 1})
     assert [specs.text(*stage) for stage in stages] == before
     settings = json.loads(specs.texts[specs.windows_path()])["settings"]
     claims = [row["name"] for row in specs.config["rows"] if "claim" in row]
@@ -63,18 +68,17 @@ def test_a_name_holds_the_hash_and_nothing_is_written(specs: Specs, tmp_path: Pa
     path = specs.path("mix_scores", "hashed7")
     digits = specs.sha256("mix_scores", "hashed7")[:16]
     assert path == str(tmp_path / "specs" / "mix_scores" / f"hashed7.{digits}.json")
-    specs.config["gates"]["uniform"]["threshold"] = 1.0
-    assert specs.path("mix_scores", "hashed7") != path
+    gates = specs.config["gates"] | {"uniform": {"kind": "fixed", "alpha": 0.5}}
+    assert other(specs, gates=gates).path("mix_scores", "hashed7") != path
     assert not (tmp_path / "specs").exists()
 
 
 def test_seeds_are_in_the_specs_of_what_depends_on_them(specs: Specs) -> None:
     before = {stage: specs.text(stage, "neural") for stage in ("audit_row", "prove_row")}
-    specs.config["seeds"] = [1337]
-    assert specs.text("audit_row", "neural") != before["audit_row"]
-    assert specs.text("prove_row", "neural") == before["prove_row"], "still the first seed"
-    specs.config["seeds"] = [2024, 1337]
-    assert specs.text("prove_row", "neural") != before["prove_row"]
+    fewer = other(specs, seeds=[1337])
+    assert fewer.text("audit_row", "neural") != before["audit_row"]
+    assert fewer.text("prove_row", "neural") == before["prove_row"], "still the first seed"
+    assert other(specs, seeds=[2024, 1337]).text("prove_row", "neural") != before["prove_row"]
 
 
 @pytest.mark.parametrize(
