@@ -1,0 +1,170 @@
+"""The GPU path without a GPU: what the stages do on `cuda`, with fake tensors on a fake device.
+
+    python tests/support/gpu_path.py libfakecuda.so
+
+Fake tensors have a device, a type and a shape, and no values. So what is found: a tensor on the
+wrong device, a type that does not fit under CUDA's rules of autocast, and a read by the CPU, for
+which a GPU would have to be waited for. Runs the models of config/fineweb.yaml, made small, and
+one of them with each of some faults, which must be found. A program of its own, since the library
+(fake_cuda.cpp) is loaded before torch. Prints JSON: for each case what was found, or null.
+"""
+
+import ctypes
+import dataclasses
+import json
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from unittest import mock
+
+ctypes.CDLL(sys.argv[1])
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "stages"), str(ROOT / "bench")]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from gpu_parts.workload import Workload, load_workloads, reduced  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch.fx.experimental.symbolic_shapes import ShapeEnv  # noqa: E402
+
+from fairway.artifact import calibration, gptq, quantization  # noqa: E402
+from fairway.corpus.windows import WindowPlan  # noqa: E402
+from fairway.machine.devices import autocast  # noqa: E402
+from fairway.model import layers, network  # noqa: E402
+from fairway.scoring import forward  # noqa: E402
+from fairway.training import loop, muon  # noqa: E402
+from fairway.training.processes import Processes  # noqa: E402
+from fairway.training.settings import MICRO_BATCHES  # noqa: E402
+
+CUDA = torch.device("cuda", 0)
+
+
+class Connected(Processes):
+    """A process among others: what it would send must be on its GPU."""
+
+    def sum_in_place(self, tensor: Tensor) -> None:
+        assert tensor.device == CUDA
+
+    def take_first(self, tensors: list[Tensor]) -> None:
+        assert {tensor.device for tensor in tensors} == {CUDA}
+
+
+class Text:
+    """In the place of Batches: one micro-batch of two sequences, or two, where there are eight."""
+
+    def __init__(self, sequence: int) -> None:
+        self.sequence = sequence
+
+    def micro_batches(self, step: int, rank: int, world_size: int) -> Tensor:
+        shape = (1 if world_size == MICRO_BATCHES else 2, 2, self.sequence + 1)
+        return torch.zeros(shape, dtype=torch.int64)
+
+
+def train(model: network.Model, work: Workload, world_size: int) -> None:
+    """Plain, SWA and fake-quantised steps, a state saved and loaded, the final weights."""
+    processes = Connected(0, world_size, CUDA, parent=0)
+    settings = dataclasses.replace(work.training, compile=False, swa_every=1)
+    training = loop.Training(model, settings, Text(model.config.rope_context), processes)
+    for step, scale in enumerate((1.0, 0.19, 0.0)):
+        assert training.step(step, scale).device == CUDA
+    assert training.averages.snapshots == 2
+    training.load_state(training.state(), 2)
+    training.finish()
+
+
+@torch.inference_mode()
+def score(model: network.Model) -> None:
+    """A batch of two windows."""
+    context = model.config.rope_context
+    tokens, plan = np.zeros(2 * context + 1, np.uint16), WindowPlan(2 * context, context, 64)
+    windows = [plan.window(index) for index in (1, 2)]
+    inputs, targets = (
+        part(model, tokens, windows) for part in (forward._inputs, forward._targets)
+    )
+    with autocast(CUDA, "bfloat16"):
+        scores = forward._score(model, inputs, targets)
+    assert (scores.device, scores.dtype, scores.shape) == (CUDA, torch.float32, (2, 128))
+
+
+def quantise(model: network.Model) -> None:
+    """Calibration, and GPTQ of a matrix; what its values decide is made up."""
+    sequences = np.zeros((4, model.config.rope_context), np.int64)
+    matrices = quantization.matrices(model)
+    hessians = calibration.gather_hessians(model, matrices, sequences, 2, precision="bfloat16")
+    factor = torch.linalg.cholesky_ex
+    answers = {"bool": lambda _: True, "float": lambda _: 1.0, "int": lambda _: 1}
+    counted = mock.Mock(tolist=lambda: [0] * 5)
+    with (
+        mock.patch.multiple(gptq, create=True, **answers),
+        mock.patch("torch.bincount", lambda *_, **__: counted),
+        mock.patch("torch.linalg.cholesky_ex", lambda *a, **k: (factor(*a, **k)[0], False)),
+    ):
+        name, matrix = next(iter(matrices.items()))
+        weight = hessians[name].quantise(matrix.weight, gptq.GptqSettings(block=64), name).weight
+    assert weight.integers.device.type == "cpu" and weight.scale.dtype == torch.float16
+
+
+def everything(work: Workload) -> None:
+    """All that the stages do with a model on a GPU."""
+    shapes = ShapeEnv(allow_scalar_outputs=False, allow_dynamic_output_shape_ops=True)
+    with (
+        mock.patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
+        mock.patch("torch.cuda.is_bf16_supported", lambda *_, **__: True),
+        mock.patch("torch.Tensor.pin_memory", lambda tensor: tensor),
+        mock.patch("torch.nn.Module.to", lambda module, device: module),
+        FakeTensorMode(shape_env=shapes, allow_non_fake_inputs=True),
+    ):
+        with CUDA:
+            model = network.Model(reduced(work.config))
+        for world_size in (MICRO_BATCHES, 1):
+            train(model, work, world_size)
+        model.requires_grad_(False)
+        score(model)
+        quantise(model)
+
+
+def rotation_on_the_cpu() -> mock._patch:
+    right = network.Model._rotary
+
+    def wrong(*arguments) -> tuple[Tensor, ...]:
+        return tuple(part.cpu() for part in right(*arguments))
+
+    return mock.patch.object(network.Model, "_rotary", wrong)
+
+
+def read_in_muon() -> mock._patch:
+    right = muon.orthogonalise
+
+    def wrong(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+        return right(matrices, dtype) if matrices.norm().item() > 0 else matrices
+
+    return mock.patch.object(muon, "orthogonalise", wrong)
+
+
+def rotation_in_float64() -> mock._patch:
+    """Which autocast leaves as it is, unlike float32."""
+    right = layers.rotate
+    return mock.patch.object(layers, "rotate", lambda *arguments: right(*arguments).double())
+
+
+def found(work: Workload, fault: AbstractContextManager) -> str | None:
+    """The error of a run with a fault."""
+    try:
+        with fault:
+            everything(work)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def main() -> None:
+    works = load_workloads([ROOT / "config/fineweb.yaml"], "cuda", compiled=False)
+    cases = {work.name: found(work, nullcontext()) for work in works}
+    for fault in (rotation_on_the_cpu, read_in_muon, rotation_in_float64):
+        cases[fault.__name__] = found(works[0], fault())
+    print(json.dumps(cases))
+
+
+if __name__ == "__main__":
+    main()
