@@ -26,7 +26,7 @@ from fairway.provenance import Recording
 from fairway.stage import EXIT_BAD_INPUT, Spec, StageError, read_spec, run
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import Checkpoint, ResumeFile
-from fairway.training.loop import Loop, Metrics, NonFiniteLoss, Training
+from fairway.training.loop import FailedEverywhere, Loop, Metrics
 from fairway.training.processes import (
     Place,
     Processes,
@@ -37,6 +37,7 @@ from fairway.training.processes import (
     own_place,
 )
 from fairway.training.settings import TrainingSettings
+from fairway.training.step import Training
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def train_in_place(job: Job, arguments: argparse.Namespace, place: Place) -> Non
     with joined(job.settings, place) as processes:
         try:
             train(job, arguments, processes)
-        except NonFiniteLoss:  # on all ranks alike: one says so
+        except FailedEverywhere:  # one says so
             if processes.is_first:
                 raise
             sys.exit(EXIT_BAD_INPUT)

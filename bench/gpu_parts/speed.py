@@ -23,9 +23,10 @@ from fairway.model.network import Model
 from fairway.scoring.forward import score_windows
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import ResumeFile
-from fairway.training.loop import Loop, Metrics, Training
+from fairway.training.loop import Loop, Metrics
 from fairway.training.processes import Processes
 from fairway.training.settings import MICRO_BATCHES
+from fairway.training.step import Training
 
 _REPEATS = 5
 _KERNEL_KINDS = {  # by a part of their name; the first that fits

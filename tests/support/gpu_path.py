@@ -33,7 +33,7 @@ from fairway.corpus.windows import WindowPlan  # noqa: E402
 from fairway.machine.devices import autocast  # noqa: E402
 from fairway.model import layers, network  # noqa: E402
 from fairway.scoring import forward  # noqa: E402
-from fairway.training import loop, muon  # noqa: E402
+from fairway.training import muon, step  # noqa: E402
 from fairway.training.processes import Processes  # noqa: E402
 from fairway.training.settings import MICRO_BATCHES  # noqa: E402
 
@@ -65,9 +65,9 @@ def train(model: network.Model, work: Workload, world_size: int) -> None:
     """Plain, SWA and fake-quantised steps, a state saved and loaded, the final weights."""
     processes = Connected(0, world_size, CUDA, parent=0)
     settings = dataclasses.replace(work.training, compile=False, swa_every=1)
-    training = loop.Training(model, settings, Text(model.config.rope_context), processes)
-    for step, scale in enumerate((1.0, 0.19, 0.0)):
-        assert training.step(step, scale).device == CUDA
+    training = step.Training(model, settings, Text(model.config.rope_context), processes)
+    for number, scale in enumerate((1.0, 0.19, 0.0)):
+        assert training.step(number, scale).device == CUDA
     assert training.averages.snapshots == 2
     training.load_state(training.state(), 2)
     training.finish()

@@ -62,7 +62,7 @@ def gather_hessians(
         for start in range(0, len(sequences), batch):
             part = to_device(torch.from_numpy(sequences[start : start + batch]), device)
             with autocast(device, precision):
-                model(part, last=1)
+                model.stream(part)
             progress(part.numel())
     finally:
         for handle in handles:

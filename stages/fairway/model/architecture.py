@@ -101,6 +101,12 @@ class ModelConfig:
         return self.kv_heads * self.head_width
 
     @property
+    def kept_per_token(self) -> int:
+        """About how many values a forward keeps per token for its backward (within a tenth)."""
+        of_layer = 14 * self.width + 3 * self.mlp_width
+        return len(self.virtual_layers) * of_layer + 3 * self.vocabulary
+
+    @property
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
         """(outputs, inputs) of a block's matrices, by name."""
         width, kv_width, mlp_width = self.width, self.kv_width, self.mlp_width

@@ -11,6 +11,7 @@ from fairway.model.architecture import ModelConfig
 
 NO_TOKEN = -1  # stands for the token before the first one
 _EPSILON = torch.finfo(torch.float32).eps  # of norms, in every type
+_SMALLEST_SQUARE = 1e-24  # of a value's length, so that a value of zeros takes nothing away
 
 
 class Linear(nn.Module):
@@ -72,10 +73,13 @@ class VirtualLayer(nn.Module):
         gamma = torch.sigmoid(self.gamma_logit)
         return {name: (gamma * part.a) @ part.b for name, part in self.deviations.items()}
 
-    def forward(self, block, x, x0, first_value, value_embedding, rotary, deviations, attend):
+    def forward(
+        self, block, x, x0, first_value, value_embedding, rotary, deviations, attend, last=None
+    ):
         """x, x0 (batch, time, width) → x and this layer's values before mixing.
 
-        first_value: the values of layer 0 (None there); attend(q, k, v): causal attention.
+        first_value: the values of layer 0 (None there); attend(q, k, v): causal attention; last:
+        how many last positions of x are wanted, of which more would be computed for nothing.
         """
         scalars = self.stream_mix, self.input_mix, self.attention_scale, self.mlp_scale
         m0, m1, attention_scale, mlp_scale = (scalar.to(x.dtype) for scalar in scalars)
@@ -91,12 +95,15 @@ class VirtualLayer(nn.Module):
         q = self._heads(block.q(normed, deviations.get("q")))
         k = self._heads(block.k(normed, deviations.get("k")))
         v = self._heads(mixed)
-        q = rotate(norm(q), rotary) * self.query_gain[:, None, None].to(q.dtype)
+        q = rotate(norm(q) * self.query_gain[:, None, None].to(q.dtype), rotary)
         y = without_own_value(attend(q, rotate(norm(k), rotary), v), v)
         y = y.transpose(1, 2).flatten(2)
+        if last is not None:
+            x, y = x[:, -last:], y[:, -last:]
         x = x + attention_scale * block.o(y, deviations.get("o"))
         hidden = block.up(norm(x) * self.norm_scale, deviations.get("up"))
-        hidden = F.leaky_relu(hidden, 0.5).square()
+        hidden = F.leaky_relu(hidden, 0.5)
+        hidden = hidden * hidden  # on CUDA, autocast makes a power float32
         return x + mlp_scale * block.down(hidden, deviations.get("down")), value
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -133,9 +140,11 @@ def without_own_value(y: Tensor, v: Tensor) -> Tensor:
 
     y: (batch, heads, time, head_width); v: (batch, kv_heads, time, head_width).
     """
-    own = F.normalize(v, dim=-1).unsqueeze(2)
+    v = v.unsqueeze(2)
     y = y.unflatten(1, (v.shape[1], -1))
-    return (y - (y * own).sum(-1, keepdim=True) * own).flatten(1, 2)
+    length = (v * v).sum(-1, keepdim=True).clamp_min(_SMALLEST_SQUARE)
+    share = (y * v).sum(-1, keepdim=True) / length  # v is never written scaled to length 1
+    return (y - share.to(y.dtype) * v).flatten(1, 2)
 
 
 class BigramEmbedding(nn.Module):

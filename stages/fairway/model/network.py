@@ -71,12 +71,17 @@ class Model(nn.Module):
 
         last: if given, only the logits of that many last positions.
         """
+        return self._head(self.stream(tokens, last))
+
+    def stream(self, tokens: Tensor, last: int | None = None) -> Tensor:
+        """x after all layers, which the head reads: (batch, time or `last`, width)."""
         none = torch.full_like(tokens[:, :1], NO_TOKEN)
         embedded = self._embed(tokens, none)
         deviations = [layer.gated_deviations() for layer in self.layers]
         x0 = self._smear(embedded, torch.zeros_like(embedded[:, :1]))
-        x = self._layers(tokens, x0, 0, deviations, lambda index, q, k, v: attend(q, k, v))
-        return self._head(x if last is None else x[:, -last:])
+        return self._layers(
+            tokens, x0, 0, deviations, lambda index, q, k, v: attend(q, k, v), last
+        )
 
     def start_state(self, batch: int, length: int) -> State:
         """An empty state for `step`, with room for `length` tokens."""
@@ -144,8 +149,8 @@ class Model(nn.Module):
         angles = positions[:, None] * base**-exponents
         return angles.cos(), angles.sin()
 
-    def _layers(self, tokens, x0, start, deviations, attend_in) -> Tensor:
-        """All virtual layers, x0 → x; attend_in(layer index, q, k, v)."""
+    def _layers(self, tokens, x0, start, deviations, attend_in, last=None) -> Tensor:
+        """All virtual layers, x0 → x of the `last` positions; attend_in(layer index, q, k, v)."""
         rotary = self._rotary(start, tokens.shape[1])
         values = None if self.value_embedding is None else self.value_embedding(tokens)
         half = len(self.layers) // 2
@@ -157,6 +162,7 @@ class Model(nn.Module):
             x, value = layer(
                 block, x, x0, first_value, values, rotary, deviations[index],
                 lambda q, k, v, index=index: attend_in(index, q, k, v),
+                last if index == len(self.layers) - 1 else None,
             )  # fmt: skip
             first_value = value if first_value is None else first_value
             if index < half:

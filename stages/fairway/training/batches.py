@@ -5,6 +5,7 @@ The shards are cut into sequences; every epoch is a permutation of them drawn fr
 a reader in order ends each epoch on one of them.)
 """
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -69,3 +70,26 @@ class Batches:
 
     def _draw_order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(self.total)
+
+
+class Ahead:
+    """Micro-batches of Batches, those of the next step made by a thread, pinned for a GPU."""
+
+    def __init__(self, batches: Batches, device: torch.device) -> None:
+        self.batches, self.pins = batches, device.type == "cuda"
+        self.thread = ThreadPoolExecutor(1, "batches")
+        self.waiting: tuple[tuple[int, int, int], Future[Tensor]] | None = None
+
+    def micro_batches(self, step: int, rank: int, world_size: int) -> Tensor:
+        """Those of Batches; StageError as there."""
+        place = step, rank, world_size
+        if self.waiting is None or self.waiting[0] != place:
+            self.waiting = place, self.thread.submit(self._make, *place)
+        result = self.waiting[1].result()
+        after = step + 1, rank, world_size
+        self.waiting = after, self.thread.submit(self._make, *after)
+        return result
+
+    def _make(self, step: int, rank: int, world_size: int) -> Tensor:
+        tokens = self.batches.micro_batches(step, rank, world_size)
+        return tokens.pin_memory() if self.pins else tokens

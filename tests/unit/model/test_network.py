@@ -137,6 +137,28 @@ def test_own_value_is_projected_out_of_every_head() -> None:
     torch.testing.assert_close(inner, torch.zeros_like(inner), atol=1e-5, rtol=0)
 
 
+def test_a_value_of_zeros_takes_nothing_away() -> None:
+    y = torch.randn(1, 2, 3, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    v = torch.zeros(1, 1, 3, 8, requires_grad=True)
+    out = without_own_value(y, v)
+    out.sum().backward()
+    assert torch.equal(out, y) and torch.isfinite(v.grad).all()
+
+
+def test_the_last_positions_alone_are_those_of_the_whole() -> None:
+    """And the last layer's products behind the attention are for them only."""
+    model, tokens = tiny_model(3), tokens_like(CONTEXT, batch=2)
+    sizes: dict[str, set[int]] = {}
+    for name, part in model.blocks[model.virtual_layers[-1]].named_children():
+        part.register_forward_hook(
+            lambda _, inputs, __, name=name: sizes.setdefault(name, set()).add(inputs[0].shape[1])
+        )
+    whole = model(tokens)
+    sizes.clear()
+    torch.testing.assert_close(model(tokens, last=3), whole[:, -3:], atol=2e-5, rtol=0)
+    assert {name for name, found in sizes.items() if 3 in found} == {"o", "up", "down"}
+
+
 def test_rotation_depends_on_distance_alone() -> None:
     model = tiny_model()
     q, k = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(0))

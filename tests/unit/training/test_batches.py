@@ -1,11 +1,13 @@
 """Batches: the same for every number of processes, each sequence once an epoch."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
 from fairway.stage import StageError
-from fairway.training.batches import Batches
+from fairway.training.batches import Ahead, Batches
 
 SHARDS = [np.arange(0, 90, dtype=np.uint16), np.arange(100, 185, dtype=np.uint16)]
 SEQUENCE, BATCH = 4, 32  # 22 + 21 sequences, 8 a step
@@ -79,3 +81,24 @@ def test_a_token_beyond_the_vocabulary_is_refused() -> None:
     with pytest.raises(StageError, match="expected ids below the vocabulary of 150"):
         for step in range(6):
             batches(vocabulary=150).micro_batches(step, 0, 1)
+
+
+def test_what_is_made_ahead_is_the_same() -> None:
+    """In order, and after a jump back to the first step, as behind a warm-up."""
+    ahead = Ahead(batches(), torch.device("cpu"))
+    for step in (0, 1, 2, 0, 1, 5):
+        assert torch.equal(ahead.micro_batches(step, 1, 2), batches().micro_batches(step, 1, 2))
+
+
+def test_the_next_step_is_made_meanwhile() -> None:
+    made, began = batches(), threading.Event()
+    right = made.micro_batches
+
+    def watched(step: int, rank: int, world_size: int) -> torch.Tensor:
+        if step == 1:
+            began.set()
+        return right(step, rank, world_size)
+
+    made.micro_batches = watched
+    Ahead(made, torch.device("cpu")).micro_batches(0, 0, 1)
+    assert began.wait(10), "nobody has asked for step 1 yet"

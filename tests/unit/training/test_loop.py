@@ -16,10 +16,11 @@ from fairway.model.network import Model
 from fairway.stage import StageError
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import ResumeFile
-from fairway.training.loop import Loop, Metrics, NonFiniteLoss, Training, next_token_loss
+from fairway.training.loop import Loop, Metrics, NonFiniteLoss, ReplicasDiffer
 from fairway.training.optimizers import parameter_kinds
 from fairway.training.processes import Processes, check_devices
 from fairway.training.settings import TrainingSettings
+from fairway.training.step import Training, at_once, next_token_loss
 from support.tiny_training import ARCHITECTURE, TRAINING, VOCABULARY, markov_tokens
 
 ALONE = Processes(0, 1, torch.device("cpu"), parent=0)
@@ -30,11 +31,11 @@ def new_model(seed: int = 1, **architecture: Any) -> Model:
     return initialize(Model(config), torch.Generator().manual_seed(seed))
 
 
-def training(model: Model | None = None, **changes: Any) -> Training:
+def training(model: Model | None = None, processes: Processes = ALONE, **changes: Any) -> Training:
     settings = TrainingSettings.from_settings({**TRAINING, **changes})
     shards = [markov_tokens(3000, seed=0)]
     batches = Batches(shards, VOCABULARY, settings.sequence, settings.batch_tokens, seed=1)
-    return Training(model or new_model(), settings, batches, ALONE)
+    return Training(model or new_model(), settings, batches, processes)
 
 
 def run_loop(folder: Path, made: Training) -> list[dict[str, Any]]:
@@ -73,6 +74,30 @@ def test_accumulated_gradient_is_that_of_the_whole_batch() -> None:
     expected = torch.cat([parameter.grad.flatten() for parameter in twin.parameters()])
     torch.testing.assert_close(made.buffer[:-1], expected, atol=1e-6, rtol=1e-4)
     assert norm == pytest.approx(expected.norm().item(), rel=1e-4)
+
+
+def test_micro_batches_run_as_one_as_far_as_memory_allows(monkeypatch) -> None:
+    """On a CPU; the loss and the gradient are the same up to rounding."""
+    found = {}
+    per_micro_batch = 4 * 32 * training().model.config.kept_per_token
+    for count, budget in ((8, 1 << 30), (2, 3.9 * per_micro_batch), (1, 0)):
+        monkeypatch.setattr("fairway.training.step._CPU_BYTES", int(budget))
+        made = training()
+        sizes = []
+        made.loss = lambda model, inputs, targets, sizes=sizes: (
+            sizes.append(inputs.shape), next_token_loss(model, inputs, targets)
+        )[1]  # fmt: skip
+        figures = made.step(0, 1.0)
+        assert made.at_once == count and sizes == [(2 * count, 16)] * (8 // count)
+        found[count] = figures, made.buffer.clone()
+    for figures, buffer in found.values():
+        torch.testing.assert_close(figures, found[8][0], rtol=1e-6, atol=0)
+        torch.testing.assert_close(buffer, found[8][1], rtol=1e-4, atol=1e-7)
+
+
+def test_a_gpu_runs_one_micro_batch_at_a_time() -> None:
+    settings = TrainingSettings.from_settings({**TRAINING, "device": "cuda"})
+    assert at_once(new_model(), settings, share=8) == 1
 
 
 def test_gradient_is_clipped_to_the_global_norm() -> None:
@@ -217,6 +242,40 @@ def test_a_cap_in_seconds_ends_the_training(tmp_path: Path, ticking) -> None:
     scales = [line["lr_scale"] for line in lines]
     assert scales[:14] == [1.0] * 14 and scales[-1] < 0.4
     assert scales[15:] == sorted(scales[15:], reverse=True)
+
+
+def test_a_step_is_told_when_the_next_one_is_queued(tmp_path: Path) -> None:
+    made, order = training(steps=3, warmup_steps=0), []
+    metrics = Metrics(tmp_path / "metrics.jsonl", writes=False)
+    step, add = made.step, metrics.add
+    made.step = lambda number, scale: (order.append(f"run {number + 1}"), step(number, scale))[1]
+    metrics.add = lambda line, **k: (order.append(line.get("step")), add(line, **k))[1]
+    Loop(made, ResumeFile(tmp_path / "resume", {}), metrics).run()
+    assert order == ["run 1", "run 2", 1, "run 3", 2, 3, None]
+
+
+def test_replicas_that_differ_end_the_training(tmp_path: Path) -> None:
+    """From the step on at which another process has other weights; compared at logged steps."""
+    compared = []
+
+    class Pair(Processes):
+        def sum_in_place(self, tensor: torch.Tensor) -> None:
+            tensor.mul_(1)
+
+        def take_first(self, tensors: list[torch.Tensor]) -> None:
+            pass
+
+        def check_parent(self) -> None:
+            pass
+
+        def agree(self, value: int) -> bool:
+            compared.append(value)
+            return len(compared) < 4  # the first of them whether to resume
+
+    made = training(steps=12, log_every=2, processes=Pair(0, 2, torch.device("cpu"), 0))
+    with pytest.raises(ReplicasDiffer, match="training step 6: the weights of 2 processes"):
+        run_loop(tmp_path, made)
+    assert len(set(compared[1:])) == 3, "the weights change from step to step"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
