@@ -12,6 +12,8 @@ from fairway.model.layers import Linear
 from fairway.model.network import Model
 from fairway.stage import StageError
 
+_READS_LIKE = {"k": "q", "v": "q"}  # matrices that read what another of their block reads
+
 
 def calibration_sequences(shards: list[np.ndarray], tokens: int, length: int) -> np.ndarray:
     """Sequences spread evenly over the shards' tokens: int64 (sequences, length), no overlap.
@@ -49,13 +51,19 @@ def gather_hessians(
 ) -> dict[str, Gptq]:
     """Run the model's own forward over the sequences and collect the inputs of its matrices.
 
-    A block that several virtual layers run collects the inputs of all of them. matrices: by
-    name; batch: sequences per forward; progress: called with the tokens of each batch; precision:
-    of the forward, the products of inputs are float32.
+    A block that several virtual layers run collects the inputs of all of them. Its q, k and v
+    read the same and share one. matrices: by the name of their weight; batch: sequences per
+    forward; progress: called with the tokens of each batch; precision: of the forward, the
+    products of inputs are float32.
     """
     device = model.token_embedding.device
     result, handles = {}, []
     for name, module in matrices.items():
+        block, part, _ = name.rsplit(".", 2)
+        reader = f"{block}.{_READS_LIKE.get(part, part)}.weight"
+        if reader in result:
+            result[name] = result[reader]
+            continue
         gptq = result[name] = Gptq(module.weight.shape[1], device)
         handles.append(module.register_forward_pre_hook(_collector(gptq)))
     try:

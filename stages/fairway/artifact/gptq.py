@@ -45,11 +45,12 @@ class GptqResult:
 
 
 class Gptq:
-    """Quantise one matrix: add batches of its inputs, quantise, free."""
+    """Quantise one matrix, or several that read the same: add batches of inputs, quantise."""
 
     def __init__(self, columns: int, device: torch.device | str = "cpu") -> None:
         self.total = torch.zeros(columns, columns, dtype=torch.float64, device=device)
         self.inputs = 0
+        self.solved: tuple[tuple[float, int], tuple[Tensor, Tensor, list[float]]] | None = None
 
     def add_batch(self, inputs: Tensor) -> None:
         """Add inputs (…, columns) of the layer, wherever the matrix is used."""
@@ -62,6 +63,18 @@ class Gptq:
         """Mean of x xᵀ over all inputs, float64 (columns, columns)."""
         return self.total / max(self.inputs, 1)
 
+    def solve(self, damping: float, name: str) -> tuple[Tensor, Tensor, list[float]]:
+        """The order of the columns, the factor of the Hessian's inverse in that order, and the
+        dampings tried; made once for all matrices of these inputs. StageError as `quantise`."""
+        if self.solved is None or self.solved[0] != (damping, self.inputs):
+            hessian = self.hessian()
+            if not bool(torch.isfinite(hessian).all()):
+                raise StageError(f"{name}: the calibration text gave inputs that are not finite")
+            order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
+            found = _inverse_factor(hessian[order][:, order], damping, name)
+            self.solved = (damping, self.inputs), (order, *found)
+        return self.solved[1]
+
     def quantise(self, weight: Tensor, settings: GptqSettings, name: str) -> GptqResult:
         """Integers in ±31 for weight (rows, columns), and a report.
 
@@ -71,39 +84,62 @@ class Gptq:
         tried, the last was used; `clips` the rows that chose each percentile. Raises StageError,
         with `name`, if the inputs were not finite or no damping makes H positive definite.
         """
-        hessian = self.hessian()
-        if not bool(torch.isfinite(hessian).all()):
-            raise StageError(f"{name}: the calibration text gave inputs that are not finite")
-        dead = hessian.diagonal() <= 0
-        weight = weight.detach().to(hessian).masked_fill(dead, 0)
-        order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
-        factor, dampings = _inverse_factor(hessian[order][:, order], settings.damping, name)
-        nearest = round_rows(weight, settings.clip_percentiles, INT6_LIMIT)
-        scales = torch.cat([candidate.scale for candidate in nearest])
-        rows = weight[:, order].repeat(len(nearest), 1)
-        rounded = torch.empty(rows.shape, dtype=torch.int8, device=rows.device)
-        rounded[:, order] = _feed_forward(rows, scales.to(rows), factor, settings.block)
+        return quantise_alike({name: (self, weight)}, settings)[name]
+
+
+def quantise_alike(
+    matrices: dict[str, tuple[Gptq, Tensor]], settings: GptqSettings
+) -> dict[str, GptqResult]:
+    """`Gptq.quantise` of matrices of one shape, by name, each with its inputs.
+
+    All are taken through the columns together: a column costs a GPU the same few launches for one
+    matrix as for all, and there are thousands of columns.
+    """
+    begun = [_Begun(name, *pair, settings) for name, pair in matrices.items()]
+    rounded = _feed_forward(
+        torch.stack([each.rows for each in begun]),
+        torch.stack([each.scales.to(each.rows) for each in begun]),
+        torch.stack([each.factor for each in begun]),
+        settings.block,
+    )
+    return {each.name: each.finished(part) for each, part in zip(begun, rounded, strict=True)}
+
+
+class _Begun:
+    """A matrix before its columns are gone through, its clips tried as so many rows."""
+
+    def __init__(self, name: str, inputs: Gptq, weight: Tensor, settings: GptqSettings) -> None:
+        self.name, self.inputs, self.percentiles = name, inputs, settings.clip_percentiles
+        self.order, self.factor, self.dampings = inputs.solve(settings.damping, name)
+        hessian = inputs.hessian()
+        self.dead = hessian.diagonal() <= 0
+        self.weight = weight.detach().to(hessian).masked_fill(self.dead, 0)
+        self.nearest = round_rows(self.weight, self.percentiles, INT6_LIMIT)
+        self.scales = torch.cat([candidate.scale for candidate in self.nearest])
+        self.rows = self.weight[:, self.order].repeat(len(self.nearest), 1)
+
+    def finished(self, rounded: Tensor) -> GptqResult:
+        """The result from the integers of all rows, columns in the order of `solve`."""
+        hessian, clips = self.inputs.hessian(), len(self.nearest)
+        integers = torch.empty_like(rounded)
+        integers[:, self.order] = rounded
         candidates = [
             RowIntegers(*pair)
-            for pair in zip(rounded.chunk(len(nearest)), scales.chunk(len(nearest)), strict=True)
+            for pair in zip(integers.chunk(clips), self.scales.chunk(clips), strict=True)
         ]
-        best, error, choice = _best_rows(weight, hessian, candidates)
-        _, nearest_error, _ = _best_rows(weight, hessian, nearest)
-        size = float(_row_errors(weight, hessian).sum()) or 1.0
-        counts = torch.bincount(choice, minlength=len(candidates)).tolist()
+        best, error, choice = _best_rows(self.weight, hessian, candidates)
+        _, nearest_error, _ = _best_rows(self.weight, hessian, self.nearest)
+        size = float(_row_errors(self.weight, hessian).sum()) or 1.0
+        counts = torch.bincount(choice, minlength=clips).tolist()
         report = {
-            "inputs": self.inputs,
+            "inputs": self.inputs.inputs,
             "error": error / size,
             "rtn_error": nearest_error / size,
-            "dampings": dampings,
-            "dead_columns": int(dead.sum()),
-            "clips": dict(zip(map(str, settings.clip_percentiles), counts, strict=True)),
+            "dampings": self.dampings,
+            "dead_columns": int(self.dead.sum()),
+            "clips": dict(zip(map(str, self.percentiles), counts, strict=True)),
         }
         return GptqResult(best, hessian.diagonal().float().cpu(), report)
-
-    def free(self) -> None:
-        """Let go of the Hessian's memory."""
-        self.total = self.total.new_zeros(0, 0)
 
 
 def round_rows(weight: Tensor, percentiles: tuple[float, ...], limit: int) -> list[RowIntegers]:
@@ -152,23 +188,25 @@ def _inverse_factor(hessian: Tensor, damping: float, name: str) -> tuple[Tensor,
     raise StageError(f"{name}: Hessian not positive definite with dampings {tried}")
 
 
-def _feed_forward(rows: Tensor, scales: Tensor, factor: Tensor, block: int) -> Tensor:
-    """Round rows (rows, columns) from the left, feeding errors to the right; int8. Changes rows.
+def _feed_forward(rows: Tensor, scales: Tensor, factors: Tensor, block: int) -> Tensor:
+    """Round rows (matrices, rows, columns) from the left, feeding errors to the right; int8.
+    Changes rows. scales: (matrices, rows); factors: (matrices, columns, columns).
 
     Within a block the error goes to the block's own columns at once; the columns behind it get
     the block's errors as one product, which is where the time is saved.
     """
     result = torch.empty(rows.shape, dtype=torch.int8, device=rows.device)
-    for start in range(0, rows.shape[1], block):
-        stop = min(start + block, rows.shape[1])
-        errors = torch.empty_like(rows[:, start:stop])
+    for start in range(0, rows.shape[-1], block):
+        stop = min(start + block, rows.shape[-1])
+        errors = torch.empty_like(rows[..., start:stop])
         for column in range(start, stop):
-            integers = _nearest(rows[:, column], scales, INT6_LIMIT)
-            result[:, column] = integers
-            error = (rows[:, column] - integers * scales) / factor[column, column]
-            rows[:, column:stop] -= torch.outer(error, factor[column, column:stop])
-            errors[:, column - start] = error
-        rows[:, stop:] -= errors @ factor[start:stop, stop:]
+            integers = _nearest(rows[..., column], scales, INT6_LIMIT)
+            result[..., column] = integers
+            of_column = factors[:, None, column, column:stop]  # (matrices, 1, columns left)
+            error = (rows[..., column] - integers * scales) / of_column[..., 0]
+            rows[..., column:stop] -= error[..., None] * of_column
+            errors[..., column - start] = error
+        rows[..., stop:] -= errors @ factors[:, start:stop, stop:]
     return result
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairway.artifact.gptq import Gptq, GptqSettings, round_rows
+from fairway.artifact.gptq import Gptq, GptqResult, GptqSettings, quantise_alike, round_rows
 from fairway.artifact.quantized import QuantizedModel
 from fairway.artifact.storage import (
     FLOAT16,
@@ -67,28 +67,47 @@ def quantize(
     tokenizer_sha256: str,
     provenance: dict[str, Any],
 ) -> tuple[QuantizedModel, list[dict[str, Any]]]:
-    """Quantise a model with the Hessians gathered for its matrices, which are freed.
+    """Quantise a model with the Hessians gathered for its matrices; each is let go of after use.
 
     The report has, for each matrix, its name, shape and what Gptq.quantise reports. Raises
     StageError, naming the tensor, if a weight is not finite or does not fit its kind.
     """
-    kinds = storage_kinds(model, fp16_below)
+    kinds, state = storage_kinds(model, fp16_below), model.state_dict()
     tensors: dict[str, RowIntegers | Tensor] = {}
-    diagonals, report = {}, []
-    for name, tensor in model.state_dict().items():
+    for name, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):
             raise StageError(f"{name}: a weight is not finite")
+    results = _int6(
+        {name: state[name] for name in state if kinds[name] == INT6}, hessians, settings
+    )
+    for name, tensor in state.items():
         if kinds[name] == INT6:
-            result = hessians[name].quantise(tensor, settings, name)
-            hessians[name].free()
-            tensors[name], diagonals[name] = result.weight, result.diagonal
-            report.append({"name": name, "shape": list(tensor.shape), **result.report})
+            tensors[name] = results[name].weight
         elif kinds[name] == INT8:
             tensors[name] = round_rows(tensor.cpu(), (1.0,), INT8_LIMIT)[0]
         else:
             tensors[name] = _as_float(name, tensor, kinds[name])
     stored = StoredModel(model.config.to_dict(), tokenizer_sha256, kinds, tensors)
+    diagonals = {name: result.diagonal for name, result in results.items()}
+    report = [
+        {"name": name, "shape": list(state[name].shape), **result.report}
+        for name, result in results.items()
+    ]
     return QuantizedModel(stored, diagonals, provenance), report
+
+
+def _int6(
+    weights: dict[str, Tensor], hessians: dict[str, Gptq], settings: GptqSettings
+) -> dict[str, GptqResult]:
+    """GPTQ of all weights, in their order, those of one shape together."""
+    by_shape: dict[torch.Size, list[str]] = {}
+    for name, weight in weights.items():
+        by_shape.setdefault(weight.shape, []).append(name)
+    found = {}
+    for names in by_shape.values():
+        alike = {name: (hessians.pop(name), weights[name]) for name in names}
+        found |= quantise_alike(alike, settings)
+    return {name: found[name] for name in weights}
 
 
 def _as_float(name: str, tensor: Tensor, kind: str) -> Tensor:

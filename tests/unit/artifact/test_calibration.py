@@ -41,6 +41,8 @@ def test_shared_blocks_gather_every_virtual_layer():
     found = gather_hessians(model, matrices(model), sequences, 2)
     assert found.keys() == matrices(model).keys() and len(found) == 3 * 6
     for name, gptq in found.items():
+        reads_like_q = name.endswith((".q.weight", ".k.weight", ".v.weight"))
+        assert (gptq is found[f"{name.rsplit('.', 2)[0]}.q.weight"]) == reads_like_q
         uses = 1 if name.startswith("blocks.2.") else 2
         assert gptq.inputs == uses * sequences.size, name
     # the Hessian of a shared block is that of the inputs of both its layers

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fairway.artifact.gptq import Gptq, GptqSettings, round_rows
+from fairway.artifact.gptq import Gptq, GptqSettings, quantise_alike, round_rows
 from fairway.artifact.storage import INT6_LIMIT
 from fairway.stage import StageError
 
@@ -187,7 +187,26 @@ def test_zero_rows_stay_zero():
     assert not stored.integers.any() and bool((stored.scale > 0).all())
 
 
-def test_free_lets_go_of_the_hessian():
-    gptq = with_inputs(random(5, COLUMNS))
-    gptq.free()
-    assert gptq.total.numel() == 0
+def test_matrices_of_one_shape_together_are_as_each_alone():
+    """Also where their inputs are the same object, or differ."""
+    inputs = [with_inputs(correlated_inputs(rank, 0.1)) for rank in (24, 8)]
+    pairs = {
+        f"matrix {index}": (inputs[index % 2], random(ROWS, COLUMNS, seed=index))
+        for index in range(4)
+    }
+    together = quantise_alike(pairs, GptqSettings(block=40))
+    assert list(together) == list(pairs)
+    for name, (gptq, weight) in pairs.items():
+        alone = gptq.quantise(weight, GptqSettings(block=40), name)
+        assert torch.equal(together[name].weight.integers, alone.weight.integers)
+        assert torch.equal(together[name].weight.scale, alone.weight.scale)
+        assert together[name].report == alone.report
+
+
+def test_the_factor_is_that_of_all_inputs_so_far():
+    gptq = with_inputs(correlated_inputs(24, 0.1))
+    first = gptq.solve(0.01, "w")
+    assert gptq.solve(0.01, "w") is first
+    gptq.add_batch(correlated_inputs(8, 0.1))
+    assert gptq.solve(0.01, "w") is not first
+    assert gptq.solve(0.1, "w")[2] == [0.1]
