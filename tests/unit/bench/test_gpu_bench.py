@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import gpu
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gpu_parts import checks as gpu_checks
-from gpu_parts import speed as gpu_speed
+from gpu_parts import parts, timing
 from gpu_parts import workload as gpu_workload
 from gpu_parts.figures import Baseline, Check, Figure, Report
 
@@ -25,10 +26,10 @@ TINY = [RECORD, ROOT / "config" / "shrunk.yaml"]
 def test_everything_runs_on_a_cpu_at_a_tiny_size(tmp_path: Path) -> None:
     shard, page = tmp_path / "train.bin", tmp_path / "gpu.md"
     write_shard(shard, gpu_workload.synthetic_tokens(60_000, 1024, seed=2))
-    command = ["bench/gpu.py", "--device", "cpu", "--tiny", "--minutes", "0.05"]
+    command = ["bench/gpu.py", "--device", "cpu", "--tiny", "--train-seconds", "0"]
     command += ["--train", str(shard), "--markdown", str(page)]
     done = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr + done.stdout
     text = page.read_text()
@@ -88,11 +89,48 @@ def test_a_device_that_computes_otherwise_is_found() -> None:
         assert not checks[name].holds, name
 
 
+def run_some(some: dict[str, gpu.Part], only: list[str], seconds: float = 100.0) -> Report:
+    report, saved = Report(), []
+    deadline = time.monotonic() + seconds
+    gpu.run_parts(some, only, deadline, report, lambda: saved.append(report.markdown("")))
+    assert len(saved) == len([name for name in some if not only or name.split("-")[0] in only])
+    return report
+
+
+def test_a_part_that_fails_takes_nothing_with_it() -> None:
+    ran = []
+
+    def broken(seconds: float) -> None:
+        raise RuntimeError("first line\nCUDA error: out of memory\n")
+
+    found = run_some({"steps-a": broken, "device": ran.append}, [])
+    names = [check.name for check in found.failed]
+    assert ran and names == ["steps-a: RuntimeError: CUDA error: out of memory"]
+
+
+def test_parts_can_be_chosen_and_are_left_out_after_the_deadline() -> None:
+    ran = []
+    some = {
+        name: lambda seconds, name=name: ran.append(name)
+        for name in ("steps-a", "device", "steps-b", "train-a")
+    }
+    run_some(some, ["steps"])
+    assert ran == ["steps-a", "steps-b"]
+    late = run_some(some, ["device"], seconds=-1.0)
+    assert late.notes == ["device: left out, the time is over"] and len(ran) == 2
+
+
+def test_what_has_a_published_baseline_comes_first() -> None:
+    works = gpu_workload.load_workloads(TINY, "cpu", compiled=False)
+    text = gpu_workload.synthetic_tokens(20_000, 1024, seed=1)
+    names = list(gpu.all_parts(Report(), works, text, torch.device("cpu"), 0.0))
+    assert names[:3] == ["steps-independent", "steps-ebls", "device"]
+    assert len(names) == 1 + 2 * 5
+
+
 def test_a_failed_check_is_the_exit_code(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--tiny"])
-    monkeypatch.setattr(gpu, "differences", lambda *_: [("logits", float("nan"), 1.0)])
-    monkeypatch.setattr(gpu, "measure_device", lambda *_: 1.0)
-    monkeypatch.setattr(gpu, "measure_model", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--tiny", "--only", "checks"])
+    monkeypatch.setattr(parts, "differences", lambda *_: [("logits", float("nan"), 1.0)])
     with pytest.raises(SystemExit, match="1"):
         gpu.main()
     assert "FAIL: ebls: logits: nan, at most 1" in capsys.readouterr().out
@@ -147,7 +185,7 @@ def test_operations_are_those_of_the_published_use() -> None:
     ],
 )
 def test_kernels_are_told_apart_by_name(name: str, kind: str) -> None:
-    assert gpu_speed.kernel_kind(name).endswith(kind)
+    assert timing.kernel_kind(name).endswith(kind)
 
 
 def test_synthetic_text_can_be_learnt() -> None:
