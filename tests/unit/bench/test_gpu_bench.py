@@ -70,7 +70,7 @@ def test_a_switch_that_takes_no_effect_is_found() -> None:
 
 def test_a_device_that_computes_otherwise_is_found() -> None:
     """The forward loses one head's sign, as a wrong kernel might, in all but the reference."""
-    from fairway.model import network as model
+    from fairway.model import layers as model
 
     right = model.rotate
 
