@@ -121,16 +121,14 @@ def formats(folder: Path) -> dict[str, Format]:
         ValText(1, 9, 8, 8, None, "decoded", "v", "", "", ""), folder,
     )  # fmt: skip
     sums = Sums("s", "s", None, "a", 0.5, (RankSum("r", 1, 0, 1, 9, 5.5, 20, 0.1),))
-    ledger = {
-        "specs": {"train_model": "a", "quantize_model": "b", "pack_artifact": "c"},
-        "artifact_sha256": "a", "total_bytes": 900, "seconds": 4.0,
-    }  # fmt: skip
+    ledger = {"seed": 1, "artifact_sha256": "a", "total_bytes": 900, "seconds": 4.0}
+    judged = {"artifact_sha256": "a", "sums_sha256": "b", "mean_z": 1.0, "bpb_normalized": 3.0}
     audit = {
-        "spec": "a", "model_spec": "b", "cache_spec": None, "is_code_length": True,
+        "is_code_length": True,
         "checks": {
             "normalised": {"mean_z": 1.0}, "same_text": {"text": "decoded", "original_bytes": 9},
         },
-        "seeds": {"1": {"bpb_normalized": 3.0}},
+        "seeds": {"1": judged},
     }  # fmt: skip
     done = '{"step": 1, "loss": 2.5}\n{"event": "done", "spec": "a", "seconds": 5.0}'
     spec = json.dumps({"code": "c", "settings": ROWS["segment"]})

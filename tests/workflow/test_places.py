@@ -98,7 +98,7 @@ def test_on_a_terminal_jobs_are_drawn_and_the_failing_stage_has_the_last_word(tm
             shown += part
     assert process.wait() == 1
     lines = shown.decode().splitlines()
-    assert any(" 0 of 1 jobs, " in line for line in lines)
+    assert any(" 0 of 2 jobs, " in line for line in lines), "its spec, and the tokenizer"
     assert any("failed    train_tokenizer  " in line for line in lines)
     said = "train_tokenizer.py: error: corpus.vocabulary: 260 pieces cannot be trained"
     assert lines[-1].startswith(f"error: train_tokenizer: {said}")

@@ -51,11 +51,15 @@ def test_decodable_row_is_proven(smoke, row):
 
 
 def test_hashed_row_is_refused_with_the_reason(smoke, tmp_path):
-    spec = smoke.spec("prove_row", "hashed15")
+    content = json.loads(smoke.spec("prove_row", "exact15_adaptive").read_text())
+    of_row = json.loads(smoke.spec("mix_scores", "hashed15").read_text())["settings"]
+    content["settings"] |= of_row  # no job of this row has such a spec
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps(content))
     done = prove(smoke, tmp_path, "hashed15", spec, smoke.file(f"{MODEL}/scores/rank0.npz"))
     assert done.returncode == 2
     assert "error: row hashed15: its counts are hashed, so its prob" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [spec]
 
 
 def test_scores_that_claim_too_little_are_found(smoke, tmp_path):
@@ -73,7 +77,7 @@ def test_scores_that_claim_too_little_are_found(smoke, tmp_path):
 def test_text_that_is_not_the_corpus_proves_nothing(smoke, tmp_path):
     text = tmp_path / "other.bin"
     text.write_bytes(smoke.file("corpus/val_text.bin").read_bytes().replace(b"the", b"teh"))
-    spec = smoke.file("specs/prove_row/exact15_adaptive.json")
+    spec = smoke.spec("prove_row", "exact15_adaptive")
     scores = smoke.file(f"{MODEL}/scores/rank0.npz")
     done = prove(smoke, tmp_path, "exact15_adaptive", spec, scores, text)
     assert done.returncode == 2

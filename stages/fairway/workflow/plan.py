@@ -82,16 +82,19 @@ class Plan:
 
         Those of the table's jobs, and what others were asked for.
         """
-        for stage, of in jobs.KEYS.items():
+        for stage in jobs.KEYS:
             if stage not in jobs.ON_REQUEST:
-                for key in self._spec_keys(of):
+                for key in self._spec_keys(stage):
                     self.specs.path(stage, key)
         self.specs.windows_path()
         texts = self.specs.texts.items()
         return {path: text for path, text in texts if not _has_text(Path(path), text)}
 
-    def _spec_keys(self, of: tuple[str, ...]) -> list[str | None]:
-        """What the specs of a stage are of, whose jobs have these keys."""
+    def _spec_keys(self, stage: str) -> list[str | None]:
+        """What the specs of a stage are of: models, caches, memories or rows; None for the one."""
+        of = jobs.KEYS[stage]
+        if stage == "prove_row":
+            return list(self.decodable)
         kinds = {"model": self.models, "cache": self.caches, "memory": self.memories}
         return (kinds | {"row": list(self.rows)})[of[0]] if of else [None]
 
