@@ -64,7 +64,7 @@ class VirtualLayer(nn.Module):
         if config.virtual_layers[index] < config.shared_blocks and config.lora_matrices:
             for name in config.lora_matrices:
                 self.deviations[name] = Deviation(*config.matrix_shapes[name], config.lora_rank)
-            self.gamma_logit = nn.Parameter(torch.full((), config.gamma_init))
+            self.gamma_logit = nn.Parameter(torch.full((), float(config.gamma_init)))
 
     def gated_deviations(self) -> dict[str, Tensor]:
         """γ·A·B, (outputs, inputs), of every matrix that deviates."""

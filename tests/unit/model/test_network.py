@@ -209,3 +209,10 @@ def test_a_missing_key_is_named() -> None:
     settings = {key: value for key, value in ARCHITECTURE.items() if key != "width"}
     with pytest.raises(StageError, match=r"architecture\.width: missing with layers: shared"):
         ModelConfig.from_settings(settings, VOCABULARY)
+
+
+def test_whole_numbers_do_for_real_ones():
+    whole, real = (tiny_model(gamma_init=value, rope_base=10_000) for value in (-1, -1.0))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), real.parameters(), strict=True)
+    )
