@@ -98,9 +98,7 @@ def print_times(directory: Path) -> None:
     lines = time_by_stage(jobs)
     if lines:
         made = any(job.rule == "write_report" for job in jobs)
-        report = (
-            f"report: {directory / REPORT}" if made else "a report with pictures: ./run report"
-        )
+        report = str(directory / REPORT) if made else "./run report makes one, with pictures"
         print("\n" + "\n".join(lines) + f"\n\nreport: {report}")
 
 
