@@ -65,10 +65,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     start, wrong = time.monotonic(), []
-    print(
-        "| scorer | what it does | reported | mean Z | normalised | valid | caught by | seconds |"
-    )
-    print("|---|---|--:|--:|--:|:-:|---|--:|")
+    heads = ["scorer", "what it does", "reported", "mean Z", "largest Z", "normalised", "valid"]
+    print("| " + " | ".join([*heads, "caught by", "seconds"]) + " |")
+    print("|---|---|--:|--:|--:|--:|:-:|---|--:|")
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(options.jobs) as pool:
         zoo = examples()
         reports = pool.map(lambda each: check(each, options.targets, Path(name)), zoo)
