@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import lzma
 import struct
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ import zstandard
 
 from fairway.artifact import container, sections
 from fairway.codec.file import MAGIC
+from fairway.counting import memories
 from fairway.files.tensors import load_tensors, save_tensors
 from fairway.json_text import SEAL, sealed
 from fairway.stage import parse_json
@@ -81,14 +83,33 @@ def fwtx(content: bytes, generator: np.random.Generator) -> bytes:
     if kind == 0:
         return changed_bytes(content, generator)
     if kind == 1:
-        rest = rest[:33] + struct.pack("<I", int(generator.integers(2**32))) + rest[37:]
+        rest = rest[:41] + struct.pack("<I", int(generator.integers(2**32))) + rest[45:]
     elif kind == 2:
-        rest = rest[:37] + generator.bytes(4 * int(generator.integers(0, 20)))
+        rest = rest[:45] + generator.bytes(4 * int(generator.integers(0, 20)))
     elif kind == 3:
         rest += generator.bytes(int(generator.integers(1, 9)))
     else:
         rest = changed_bytes(rest, generator)
     return MAGIC + struct.pack("<I", zlib.crc32(rest)) + rest
+
+
+def memory(content: bytes, generator: np.random.Generator) -> bytes:
+    """Another memory: bytes, numbers of the header or payload changed, the SHA-256 right again."""
+    start = len(memories.MAGIC) + 32
+    rest, kind = content[start:], generator.integers(5)
+    if kind == 0:
+        return changed_bytes(content, generator)
+    if kind == 1:
+        numbers = generator.integers(0, 2 ** int(generator.integers(1, 33)), 2).tolist()
+        rest = rest[:32] + struct.pack("<II", *numbers) + rest[40:]
+    elif kind == 2:
+        rest = rest[:40] + bytes([int(generator.integers(3))]) + rest[41:]
+    elif kind == 3:
+        bomb = lzma.compress(bytes(_BOMB), preset=0)
+        rest = rest[:41] + chosen(generator, (b"", bomb, zstandard.compress(bytes(_BOMB))))
+    else:
+        rest = rest[:41] + changed_bytes(rest[41:], generator)
+    return memories.MAGIC + hashlib.sha256(rest).digest() + rest
 
 
 def npz(content: bytes, generator: np.random.Generator) -> bytes:

@@ -21,6 +21,8 @@ from fairway.corpus.manifest import Manifest, ShardFile, TokenizerFile, TrainTex
 from fairway.corpus.shards import read_shard, write_shard
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets, distributions_at
+from fairway.counting.memories import pack_memory, read_memory
+from fairway.counting.memory_index import index_memory
 from fairway.files.arrays import Layout, load_array, save_array
 from fairway.json_text import sealed
 from fairway.rows.gate import load_counts, row_gate
@@ -30,7 +32,7 @@ from fairway.scoring.scores import Scores
 from fairway.stage import StageError, read_spec
 from fairway.tables.inputs import Audit, Ledger, last_line, read_input
 from fairway.training.checkpoints import Checkpoint, Resumed, ResumeFile
-from support.damage import artifact, fwtx, npz, plain, sealed_json, tensors
+from support.damage import artifact, fwtx, memory, npz, plain, sealed_json, tensors
 from support.tiny_models import VOCABULARY, random_tokens, tiny_model, tiny_quantized
 from support.tiny_rows import ADAPTIVE, EXACT, ORDERS, ROWS, codec_of, repetitive_tokens
 
@@ -144,6 +146,10 @@ def formats(folder: Path) -> dict[str, Format]:
         "fwtx": (
             lambda: _codec().compress(repetitive_tokens(25)), fwtx,
             lambda path: _codec().decompress(path.read_bytes(), path),
+        ),
+        "memory": (
+            lambda: pack_memory(TOKENS, VOCABULARY, "ab" * 32, "lzma"), memory,
+            lambda path: index_memory(read_memory(path).tokens, 5),
         ),
         "checkpoint": (
             lambda: with_file(checkpoint.save, suffix=".safetensors"),

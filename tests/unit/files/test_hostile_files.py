@@ -13,9 +13,9 @@ CASES = {"artifact": 100, "fwtx": 40, "order_counts": 150, "match_counts": 150}
 OTHERS = 200
 MEMORY = 1 << 30  # bytes that reading may add
 NAMES = (
-    *("artifact", "fwtx", "checkpoint", "quantized", "resume", "scores", "match_counts"),
-    *("order_counts", "cache_evidence", "model_evidence", "val_bytes", "shard", "manifest"),
-    *("sums", "ledger", "audit", "metrics", "spec"),
+    *("artifact", "fwtx", "memory", "checkpoint", "quantized", "resume", "scores"),
+    *("match_counts", "order_counts", "cache_evidence", "model_evidence", "val_bytes", "shard"),
+    *("manifest", "sums", "ledger", "audit", "metrics", "spec"),
 )
 
 
