@@ -25,6 +25,7 @@ import json
 import re
 import struct
 import zlib
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -37,6 +38,8 @@ from fairway.corpus.exact_text import ExactText
 from fairway.corpus.shards import BOS
 from fairway.counting.memories import Memory
 from fairway.counting.memory_index import MemoryIndex, index_memory
+from fairway.counting.segments import NO_MEMORY
+from fairway.rows.gate import row_gate
 from fairway.stage import StageError
 
 MAGIC = b"FWTX"
@@ -84,10 +87,13 @@ class Codec:
         if memory is not None:
             depth = settings["cache_settings"]["max_order"]
             self.memory = index_memory(memory.tokens, depth)
+        seen = self.memory.tokens if self.memory else NO_MEMORY
+        self.gate = row_gate(settings["gate"], settings["cache_settings"], seen)
+        self.begun = self.gate.start()  # once: it walks over the whole memory
         self.artifact = _beginning(base.sha256)
         self.memory_file = _beginning(memory.sha256 if memory else "")
         self.row = _row_sha256(settings)[:8]
-        self.probe = _probe(base, settings, self.memory)
+        self.probe = self._probe()
 
     def compress(self, tokens: np.ndarray, progress: Progress = no_progress) -> bytes:
         """The file of a text, given as its tokens from BOS on."""
@@ -143,7 +149,21 @@ class Codec:
             )
 
     def _predictor(self, targets: int) -> RowPredictor:
-        return RowPredictor(self.base, self.settings, targets, self.memory)
+        return self._predictor_of(self.settings, targets)
+
+    def _predictor_of(self, settings: dict[str, Any], targets: int) -> RowPredictor:
+        state = deepcopy(self.begun)
+        return RowPredictor(self.base, self.gate, state, settings, targets, self.memory)
+
+    def _probe(self) -> int:
+        """CRC-32 of the row's probabilities along a short text, in short windows, that repeats."""
+        settings = self.settings | {"windows": _PROBE_WINDOWS}
+        predictor = self._predictor_of(settings, _PROBE_TOKENS)
+        checksum = 0
+        for index in range(_PROBE_TOKENS):
+            predictor.push(BOS + index * index % 17 % self.base.vocabulary)
+            checksum = zlib.crc32(predictor.distribution().tobytes(), checksum)
+        return checksum
 
     def _versions(self) -> bytes:
         """Of every package, three bytes; zeros for one that this row does not use."""
@@ -185,14 +205,3 @@ def _beginning(sha256: str) -> bytes:
 def _dotted(versions: bytes) -> list[str]:
     parts = list(map(str, versions))
     return [".".join(parts[start : start + 3]) for start in range(0, len(parts), 3)]
-
-
-def _probe(base: Base, settings: dict[str, Any], memory: MemoryIndex | None) -> int:
-    """CRC-32 of the row's probabilities along a short text, in short windows, that repeats."""
-    settings = settings | {"windows": _PROBE_WINDOWS}
-    predictor = RowPredictor(base, settings, _PROBE_TOKENS, memory)
-    checksum = 0
-    for index in range(_PROBE_TOKENS):
-        predictor.push(BOS + index * index % 17 % base.vocabulary)
-        checksum = zlib.crc32(predictor.distribution().tobytes(), checksum)
-    return checksum

@@ -12,9 +12,8 @@ from scipy.special import entr
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.memory_index import MemoryIndex
 from fairway.counting.online import OnlineCounts
-from fairway.counting.segments import NO_MEMORY
 from fairway.counting.settings import CacheSettings
-from fairway.rows.gate import Piece, row_gate
+from fairway.rows.gate import Piece, RowGate, row_gate
 from fairway.stage import StageError
 
 ROW_KEYS = ("windows", "gate", "cache_settings", "vocabulary")  # what probabilities depend on
@@ -69,19 +68,24 @@ class Uniform:
 class RowPredictor:
     """p of the next target of a row. Push the text's first token, then ask and push in turn.
 
-    settings: `windows`, `gate` and `cache_settings` of the row, as mix_scores has them; targets:
-    how many there will be; memory: index of what the cache begins with, if it has one, of the
-    depth of its highest order. Raises StageError for a hashed cache.
+    settings: `windows` and `cache_settings` of the row, as mix_scores has them; gate: the row's,
+    and state: its own to begin with, which moves; targets: how many there will be; memory: index
+    of what the cache begins with, if it has one, of the depth of its highest order. Raises
+    StageError for a hashed cache.
     """
 
     def __init__(
-        self, base: Base, settings: dict[str, Any], targets: int, memory: MemoryIndex | None = None
+        self,
+        base: Base,
+        gate: RowGate,
+        state: Any,
+        settings: dict[str, Any],
+        targets: int,
+        memory: MemoryIndex | None = None,
     ) -> None:
         require_exact(settings)
         windows, cache = settings["windows"], settings["cache_settings"]
-        self.base = base.steps(**windows)
-        self.gate = row_gate(settings["gate"], cache, memory.tokens if memory else NO_MEMORY)
-        self.state = self.gate.start()
+        self.base, self.gate, self.state = base.steps(**windows), gate, state
         self.asked: tuple[np.ndarray, np.float32, tuple | None] | None = None
         self.counts, self.whole = None, False
         if cache is not None:

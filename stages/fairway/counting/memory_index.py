@@ -12,6 +12,7 @@ import numpy as np
 
 from fairway.kernels.compiled import compiled
 
+_TOKENS = 1 << 16  # any token is below it
 _ENDS = -1  # stands for the token behind the memory's last
 
 
@@ -25,16 +26,31 @@ class MemoryIndex(NamedTuple):
 def index_memory(tokens: np.ndarray, depth: int) -> MemoryIndex:
     """Order the suffixes of a memory by their first `depth` tokens.
 
-    A radix sort from the last of these tokens to the first; about 20 bytes a token while it runs.
+    A radix sort from the last of these tokens to the first; about 12 bytes a token while it runs.
     """
     plain = np.array(tokens, dtype=np.uint16)
     padded = np.concatenate([plain, np.zeros(depth, dtype=np.uint16)])
     # from the last one on, so that of equal ones those that end come first
-    suffixes = np.arange(len(plain), dtype=np.uint32)[::-1]
+    suffixes = np.arange(len(plain), dtype=np.uint32)[::-1].copy()
+    spare = np.empty_like(suffixes)
     for distance in range(depth - 1, -1, -1):
-        keys = padded[suffixes + np.uint32(distance)]
-        suffixes = suffixes[np.argsort(keys, kind="stable")]
+        _sort_by_token(padded, distance, suffixes, spare)
+        suffixes, spare = spare, suffixes
     return MemoryIndex(plain, suffixes)
+
+
+@compiled
+def _sort_by_token(tokens, distance, suffixes, target):
+    """Order suffixes by the token `distance` after their first, equal ones as they were."""
+    place = np.zeros(_TOKENS + 1, dtype=np.int64)
+    for i in range(suffixes.size):
+        place[np.int64(tokens[suffixes[i] + distance]) + 1] += 1
+    for token in range(_TOKENS):
+        place[token + 1] += place[token]
+    for i in range(suffixes.size):
+        token = tokens[suffixes[i] + distance]
+        target[place[token]] = suffixes[i]
+        place[token] += 1
 
 
 @compiled

@@ -26,7 +26,6 @@ from support.tiny_rows import (
     EXACT,
     ROWS,
     WINDOWS,
-    base_of,
     codec_model,
     codec_of,
     repetitive_tokens,
@@ -39,8 +38,9 @@ PLAN = WindowPlan(len(TOKENS) - 1, **WINDOWS)
 
 def predicted(settings: dict, tokens: np.ndarray) -> np.ndarray:
     """Distributions of all targets, (targets, vocabulary)."""
-    memory = codec_of(settings).memory
-    predictor = RowPredictor(base_of(settings), settings, len(tokens) - 1, memory)
+    code = codec_of(settings)
+    parts = code.base, code.gate, code.gate.start()
+    predictor = RowPredictor(*parts, settings, len(tokens) - 1, code.memory)
     found = []
     for token in tokens[:-1].tolist():
         predictor.push(token)
