@@ -12,7 +12,6 @@ the contest's limits, and how each row compares with the row above it and with t
 `references`.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ import pandas as pd
 from fairway.corpus.manifest import Manifest
 from fairway.provenance import Recording
 from fairway.rows.profile import Profile
-from fairway.stage import atomic_output, read_spec, run
+from fairway.stage import atomic_output, read_spec, run, stage_parser
 from fairway.tables.aggregation import (
     ablation_markdown,
     ablation_table,
@@ -42,10 +41,8 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for flag in (
+    parser = stage_parser(
+        __doc__,
         "spec",
         "results",
         "seeds",
@@ -54,9 +51,7 @@ def main() -> None:
         "budget",
         "statistics",
         "summary",
-    ):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
+    )
     args = parser.parse_args()
     spec = read_spec(args.spec)
     settings = spec.settings

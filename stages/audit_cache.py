@@ -23,17 +23,14 @@ from fairway.counting.caches import CacheSettings, count_targets, distributions_
 from fairway.counting.memories import memory_tokens
 from fairway.provenance import Recording
 from fairway.rows.gate import load_counts
-from fairway.stage import StageError, read_spec, run
+from fairway.stage import StageError, read_spec, run, stage_parser
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for flag in ("spec", "manifest", "val", "evidence"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser = stage_parser(__doc__, "spec", "manifest", "val", "evidence")
     parser.add_argument("--memory", type=Path, nargs="*", default=[], help="none without one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

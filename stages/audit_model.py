@@ -12,7 +12,6 @@ device and in the precision of score_targets.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -24,15 +23,11 @@ from fairway.corpus.windows import WindowPlan
 from fairway.machine.devices import prepare_device
 from fairway.provenance import Recording
 from fairway.scoring.forward import distributions_at, score_windows
-from fairway.stage import read_spec, run, sha256_of
+from fairway.stage import read_spec, run, sha256_of, stage_parser
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for flag in ("spec", "manifest", "val", "artifact", "evidence"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
-    return parser.parse_args()
+    return stage_parser(__doc__, "spec", "manifest", "val", "artifact", "evidence").parse_args()
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from fairway.counting.memories import memory_tokens
 from fairway.provenance import Recording
 from fairway.rows.gate import Counts, row_gate
 from fairway.rows.sums import Sums
-from fairway.stage import StageError, read_spec, run, sha256_of, write_json
+from fairway.stage import StageError, read_spec, run, sha256_of, stage_parser, write_json
 
 
 def null_stream(
@@ -80,14 +80,11 @@ def require_same(
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for flag in ("spec", "manifest", "audit"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser = stage_parser(__doc__, "spec", "manifest", "audit")
     for flag in ("sums", "evidence"):
         parser.add_argument(f"--{flag}", type=Path, nargs="+", required=True, help="one per seed")
     for flag in ("models", "cache", "memory"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="if there is one")
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

@@ -24,19 +24,14 @@ from fairway.counting.caches import CacheSettings, count_ranks
 from fairway.counting.memories import memory_tokens
 from fairway.progress import Progress
 from fairway.provenance import Recording
-from fairway.stage import StageError, read_spec, run, write_json
+from fairway.stage import StageError, read_spec, run, stage_parser, write_json
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--spec", type=Path, required=True)
-    parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--val", type=Path, required=True)
+    parser = stage_parser(__doc__, "spec", "manifest", "val", "stats")
     parser.add_argument("--memory", type=Path, nargs="*", default=[], help="none without one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
-    parser.add_argument("--stats", type=Path, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

@@ -41,7 +41,7 @@ from fairway.corpus.windows import require_windows
 from fairway.files.arrays import save_array
 from fairway.progress import Progress
 from fairway.provenance import Recording
-from fairway.stage import Spec, StageError, atomic_output, read_spec, run, sha256_of
+from fairway.stage import Spec, StageError, atomic_output, read_spec, run, sha256_of, stage_parser
 
 # Of a document: whatever SentencePiece would change in byte pieces, or as SentencePiece has it.
 ENCODINGS = {"exact": encode_exactly, "plain": encode_documents}
@@ -89,16 +89,9 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--spec", type=Path, required=True, help="settings and code hash")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.model")
-    parser.add_argument("--manifest", type=Path, required=True, help="output: manifest.json")
-    parser.add_argument("--val", type=Path, required=True, help="output: val.bin")
-    parser.add_argument("--val-bytes", type=Path, required=True, help="output: val_bytes.npy")
-    parser.add_argument("--val-text", type=Path, required=True, help="output: val_text.bin")
+    parser = stage_parser(__doc__, "spec", "tokenizer", "manifest", "val", "val-bytes", "val-text")
     parser.add_argument("--train", type=Path, help="output: train.bin; unused by kind shards")
     parser.add_argument("--windows", type=Path, help="windows, ranks and claims that it must hold")
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

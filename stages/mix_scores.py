@@ -41,7 +41,7 @@ from fairway.rows.gate import load_counts, row_gate
 from fairway.rows.mixing import RankShard, mix_row, row_mixer
 from fairway.rows.profile import Profiler
 from fairway.scoring.scores import Scores
-from fairway.stage import StageError, read_spec, run
+from fairway.stage import StageError, read_spec, run, stage_parser
 
 
 def load_shards(
@@ -61,15 +61,14 @@ def load_shards(
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for flag in ("spec", "manifest", "val", "val-bytes", "sums", "evidence", "profile"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser = stage_parser(
+        __doc__, "spec", "manifest", "val", "val-bytes", "sums", "evidence", "profile"
+    )
     parser.add_argument("--seed", type=int, required=True)
     for flag in ("scores", "counts"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="rank 0, 1, …")
     for flag in ("model-audit", "cache-audit", "memory"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[])
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

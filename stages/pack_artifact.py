@@ -24,15 +24,11 @@ from fairway.artifact.ledger import code_bytes, ledger
 from fairway.artifact.pruning import pack
 from fairway.artifact.quantized import QuantizedModel
 from fairway.provenance import Recording
-from fairway.stage import StageError, atomic_output, read_spec, run, write_json
+from fairway.stage import StageError, atomic_output, read_spec, run, stage_parser, write_json
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for flag in ("spec", "quantized", "artifact", "ledger"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
-    return parser.parse_args()
+    return stage_parser(__doc__, "spec", "quantized", "artifact", "ledger").parse_args()
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ that later stages, and a decoder, know of the training text (fairway/counting/me
 import argparse
 import hashlib
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -23,15 +22,11 @@ from fairway.counting.memory_text import last_tokens, pack_within, tokens_of_doc
 from fairway.counting.settings import MemorySettings
 from fairway.progress import Progress
 from fairway.provenance import Recording
-from fairway.stage import StageError, atomic_output, read_spec, run, write_json
+from fairway.stage import StageError, atomic_output, read_spec, run, stage_parser, write_json
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for flag in ("spec", "manifest", "memory", "stats"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
-    return parser.parse_args()
+    return stage_parser(__doc__, "spec", "manifest", "memory", "stats").parse_args()
 
 
 def packed_text(settings: MemorySettings, manifest: Manifest) -> bytes:

@@ -51,24 +51,20 @@ from fairway.stage import (
     read_spec,
     run,
     sha256_of,
+    stage_parser,
     write_json,
 )
 from mix_scores import load_shards
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for flag in ("spec", "manifest", "val", "val-bytes", "val-text", "tokenizer"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser = stage_parser(__doc__, "spec", "manifest", "val", "val-bytes", "val-text", "tokenizer")
     for flag in ("artifact", "memory"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="if there is one")
     for flag in ("scores", "counts"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="rank 0, 1, …")
     parser.add_argument("--proof", type=Path, required=True)
     parser.add_argument("--file", type=Path, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

@@ -13,7 +13,6 @@ report has, for every matrix, the output error of GPTQ and of rounding to neares
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,16 +26,14 @@ from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
 from fairway.progress import Progress
 from fairway.provenance import Recording
-from fairway.stage import StageError, read_spec, run, write_json
+from fairway.stage import StageError, read_spec, run, stage_parser, write_json
 from fairway.training.checkpoints import Checkpoint
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for flag in ("spec", "manifest", "checkpoint", "quantized", "report"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
-    return parser.parse_args()
+    return stage_parser(
+        __doc__, "spec", "manifest", "checkpoint", "quantized", "report"
+    ).parse_args()
 
 
 def training_sequences(

@@ -12,7 +12,6 @@ All that it knows of the model is the artifact. Writes nll and entropy of every 
 
 import argparse
 import time
-from pathlib import Path
 
 from fairway.artifact.container import build_model, read_artifact
 from fairway.corpus.manifest import Manifest
@@ -22,15 +21,12 @@ from fairway.progress import Progress
 from fairway.provenance import Recording
 from fairway.scoring.forward import score_windows
 from fairway.scoring.scores import Scores
-from fairway.stage import read_spec, run, sha256_of, write_json
+from fairway.stage import read_spec, run, sha256_of, stage_parser, write_json
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for flag in ("spec", "manifest", "val", "artifact", "scores", "stats"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
+    parser = stage_parser(__doc__, "spec", "manifest", "val", "artifact", "scores", "stats")
     parser.add_argument("--rank", type=int, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

@@ -23,7 +23,7 @@ from fairway.model.architecture import ModelConfig
 from fairway.model.initialization import initialize
 from fairway.model.network import Model
 from fairway.provenance import Recording
-from fairway.stage import EXIT_BAD_INPUT, Spec, StageError, read_spec, run
+from fairway.stage import EXIT_BAD_INPUT, Spec, StageError, read_spec, run, stage_parser
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import Checkpoint, ResumeFile
 from fairway.training.loop import FailedEverywhere, Loop, Metrics
@@ -81,13 +81,8 @@ def train_in_place(job: Job, arguments: argparse.Namespace, place: Place) -> Non
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = stage_parser(__doc__, "spec", "manifest", "checkpoint", "metrics", "resume")
     parser.add_argument("--seed", type=int, required=True)
-    for name in ("spec", "manifest", "checkpoint", "metrics", "resume"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

@@ -7,21 +7,16 @@ Reads: the spec (settings: the `corpus` section) and the documents or tokenizer 
 Writes: tokenizer.model, SentencePiece BPE with byte fallback.
 """
 
-import argparse
 from pathlib import Path
 
 from fairway.corpus.documents import load_split, required, source_files
 from fairway.corpus.tokenizer import load_tokenizer, train_tokenizer
 from fairway.provenance import Recording
-from fairway.stage import atomic_output, read_spec, run
+from fairway.stage import atomic_output, read_spec, run, stage_parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--spec", type=Path, required=True, help="settings and code hash")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="output: tokenizer.model")
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
-    arguments = parser.parse_args()
+    arguments = stage_parser(__doc__, "spec", "tokenizer").parse_args()
     spec = read_spec(arguments.spec)
     settings = spec.settings
     recording = Recording(arguments.provenance, spec, sources=source_files(settings)[0])

@@ -10,16 +10,14 @@ nothing else (no script, no network), readable on a phone, light and dark; and i
 .svg and .png, with the page again as index.html, which is what `snakemake --report` shows first.
 """
 
-import argparse
 import os
 import platform
 import shutil
 from importlib.metadata import version
-from pathlib import Path
 
 from fairway.corpus.manifest import Overlap
 from fairway.provenance import Recording
-from fairway.stage import StageError, atomic_output, read_spec, run
+from fairway.stage import StageError, atomic_output, read_spec, run, stage_parser
 from fairway.tables.report.data import Run, load_run
 from fairway.tables.report.page import page
 from fairway.tables.report.sections import differences, sections, settings_table
@@ -56,12 +54,7 @@ def lead(found: Run) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for flag in ("spec", "results", "report", "figures"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
+    parser = stage_parser(__doc__, "spec", "results", "report", "figures")
     args = parser.parse_args()
     if args.report.resolve().is_relative_to(args.figures.resolve()):
         raise StageError(f"--report: {args.report}; expected outside --figures {args.figures}")

@@ -3,6 +3,7 @@
 Standard library only, so that importing it costs nothing.
 """
 
+import argparse
 import contextlib
 import errno
 import functools
@@ -43,6 +44,16 @@ class Spec:
 
     settings: dict[str, Any]
     sha256: str
+
+
+def stage_parser(description: str, *paths: str) -> argparse.ArgumentParser:
+    """The command line of a stage: a flag for each path that it must be told, and --provenance."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=raw)
+    for path in paths:
+        parser.add_argument(f"--{path}", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
+    return parser
 
 
 def read_spec(path: Path) -> Spec:
