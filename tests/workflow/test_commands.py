@@ -10,6 +10,10 @@ import pytest
 from snakemake.cli import get_argument_parser
 
 from fairway.stage import StageError
+from fairway.tables.report.data import load_run
+from fairway.workflow.config import resolve_config
+from fairway.workflow.layers import put_together, read_layer
+from support.configs import SCHEMA
 from workflow.conftest import ROOT, SMOKE, environment
 
 sys.path.insert(0, str(ROOT / "envs"))
@@ -121,6 +125,18 @@ def test_run_prints_the_table_and_a_dry_run_the_jobs(smoke):
     assert planned.returncode == 0 and "| row |" not in planned.stdout
     assert "results/rows/hashed7/seed1337.json" in planned.stdout + planned.stderr
     launch(*base, "-n")
+
+
+def test_a_finished_run_has_all_that_the_report_shows(smoke):
+    config = resolve_config(
+        put_together([read_layer(ROOT / "config.yaml"), read_layer(SMOKE)]), SCHEMA
+    )
+    found = load_run(smoke.file(""), config)
+    assert (
+        found.calibration.keys()
+        == found.profiles.keys()
+        == {row["name"] for row in config["rows"]}
+    )
 
 
 def test_folder_that_cannot_be_written_is_one_line(tmp_path):

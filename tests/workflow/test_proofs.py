@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairway.files.arrays import save_arrays
-from fairway.scoring.scores import Scores
+from fairway.scoring.scores import VERSION, Scores
 from workflow.conftest import ROOT, SMOKE, Workflow, environment
 from workflow.test_reruns import ROWS, SIZES
 
@@ -65,7 +65,7 @@ def test_hashed_row_is_refused_with_the_reason(smoke, tmp_path):
 def test_scores_that_claim_too_little_are_found(smoke, tmp_path):
     scores = Scores.load(smoke.file(f"{MODEL}/scores/rank0.npz"))
     cheated = vars(scores) | {"nll": scores.nll * 0.5}
-    save_arrays(tmp_path / "rank0.npz", **cheated)
+    save_arrays(tmp_path / "rank0.npz", VERSION, **cheated)
     spec = tmp_path / "spec.json"
     spec.write_text(smoke.spec("prove_row", "exact15_adaptive").read_text())
     done = prove(smoke, tmp_path, "exact15_adaptive", spec, tmp_path / "rank0.npz")

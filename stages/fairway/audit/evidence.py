@@ -17,12 +17,14 @@ from fairway.counting.settings import CacheSettings
 from fairway.files.arrays import TEXT, Layout, load_arrays, save_arrays
 from fairway.stage import StageError
 
+VERSION = 1  # of the files
 _LAYOUTS = {
     "targets": Layout("int64", ("targets",)),
     "changed": Layout("int64", ("changed",)),
     "stays": Layout("bool", ("changed",)),
     "spec": TEXT,
 }
+_CALIBRATION = Layout("float64", ("bins", 3))
 _LARGEST_ERROR = 1e-3  # of the sum of a model's probabilities, which may be of any precision
 _LEAST_MASS = 1e-300  # has a logarithm
 
@@ -63,11 +65,11 @@ class _Evidence:
 
     def save(self, path: Path) -> None:
         """Write as .npz, atomically."""
-        save_arrays(path, **self.__dict__)
+        save_arrays(path, VERSION, **self.__dict__)
 
     @classmethod
     def _load(cls, path: Path, wanted: AuditTargets, layouts: dict[str, Layout]) -> Self:
-        found = load_arrays(path, **_LAYOUTS, **layouts)
+        found = load_arrays(path, VERSION, **_LAYOUTS, **layouts)
         for name, expected in (("targets", wanted.sampled), ("changed", wanted.changed)):
             if not np.array_equal(found[name], expected):
                 raise StageError(f"{path}: {name} are not those of this audit; make it again")
@@ -192,7 +194,12 @@ class RowEvidence(_Evidence):
             "of_model": nats,
             "same_counts": Layout("bool", ("targets",)),
             "kept": Layout("bool", ("states",)),
-            "calibration": Layout("float64", ("bins", 3)),
+            "calibration": _CALIBRATION,
         }
         texts = dict.fromkeys(("artifact_sha256", "model", "cache"), TEXT)
         return cls._load(path, wanted, layouts | texts)
+
+    @classmethod
+    def load_calibration(cls, path: Path) -> np.ndarray:
+        """`calibration` alone, of whatever targets; raises StageError naming the file."""
+        return load_arrays(path, VERSION, calibration=_CALIBRATION)["calibration"]

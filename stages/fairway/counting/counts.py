@@ -13,6 +13,7 @@ from fairway.counting.settings import CacheSettings
 from fairway.files.arrays import FIRST_TARGET, TEXT, Layout, load_arrays, save_arrays
 from fairway.stage import StageError
 
+VERSION = 1  # of the file
 _LAYOUTS = {
     "first_target": FIRST_TARGET,
     "order": Layout("uint8", ("targets",)),
@@ -78,12 +79,12 @@ class MatchCounts:
 
     def save(self, path: Path) -> None:
         """Write as .npz, atomically."""
-        save_arrays(path, **self.__dict__)
+        save_arrays(path, VERSION, **self.__dict__)
 
     @classmethod
     def load(cls, path: Path, cache: CacheSettings) -> "MatchCounts":
         """Read and check; raises StageError naming the file if a count cannot be the cache's."""
-        found = load_arrays(path, **_LAYOUTS)
+        found = load_arrays(path, VERSION, **_LAYOUTS)
         order, hits, total = found["order"], found["hits"], found["total"]
         matched = order > 0
         low, high, least = cache.min_order, cache.max_order, cache.min_count

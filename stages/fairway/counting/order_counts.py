@@ -39,6 +39,8 @@ from fairway.files.arrays import (
 )
 from fairway.stage import StageError
 
+VERSION = 1  # of the file
+
 
 class OrderChunk(NamedTuple):
     """Counts of targets first_target, first_target+1, …; arrays uint32 (targets, orders).
@@ -79,7 +81,7 @@ class OrderCounts:
 
     def save(self, path: Path) -> None:
         """Write as .npz, atomically."""
-        save_arrays(path, **self.__dict__)
+        save_arrays(path, VERSION, **self.__dict__)
 
     @classmethod
     def load(cls, path: Path, cache: CacheSettings) -> "OrderCounts":
@@ -90,6 +92,7 @@ class OrderCounts:
         path, low = Path(path), cache.min_order
         found = load_arrays(
             path,
+            VERSION,
             first_target=FIRST_TARGET,
             targets=Layout("int64", low=1, high=2**31),
             min_order=Layout("int64", low=low, high=low),

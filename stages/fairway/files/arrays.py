@@ -19,6 +19,7 @@ from fairway.stage import StageError, atomic_output, require_file
 
 _PIECE = 1 << 22  # bytes read at a time
 _LONGEST_TEXT = 4 * 1024  # bytes of a text, four a character
+_VERSION = "version"  # the array that every .npz has, int64: of its format
 DAMAGES = (
     *(ValueError, TypeError, SyntaxError, EOFError, NotImplementedError, RecursionError),
     *(zipfile.BadZipFile, zipfile.LargeZipFile, tokenize.TokenError, OSError, RuntimeError),
@@ -43,20 +44,25 @@ TEXT = Layout("text")
 FIRST_TARGET = Layout("int64", low=1)
 
 
-def save_arrays(path: Path, **arrays: np.ndarray | str | int) -> None:
-    """Write arrays to an uncompressed .npz, atomically; strings and integers become 0-d arrays."""
+def save_arrays(path: Path, version: int, **arrays: np.ndarray | str | int) -> None:
+    """Write arrays to an uncompressed .npz, atomically; strings and integers become 0-d arrays.
+
+    version: of the format, which is what the arrays are and mean.
+    """
+    values = {_VERSION: version} | arrays
     with atomic_output(path) as temporary:
-        np.savez(temporary, **{name: np.asarray(value) for name, value in arrays.items()})
+        np.savez(temporary, **{name: np.asarray(value) for name, value in values.items()})
 
 
-def load_arrays(path: Path, **layouts: Layout) -> dict[str, Any]:
+def load_arrays(path: Path, version: int, **layouts: Layout) -> dict[str, Any]:
     """Read the named arrays of an .npz and check them; those without axes become plain values.
 
-    Raises StageError, naming the file, if it is missing, damaged, lacks a name, or has an array
-    of another type or shape or with a value out of range.
+    Raises StageError, naming the file, if it is missing, damaged, of another version, lacks a
+    name, or has an array of another type or shape or with a value out of range.
     """
     try:
         with zipfile.ZipFile(require_file(path)) as file:
+            _check_version(_member(file, _VERSION, path), version, path)
             found = {name: _member(file, name, path) for name in layouts}
     except DAMAGES as error:
         raise _damaged(path, ".npz", error) from None
@@ -65,6 +71,12 @@ def load_arrays(path: Path, **layouts: Layout) -> dict[str, Any]:
         name: _checked(array, layouts[name], lengths, f"{path}: {name}")
         for name, array in found.items()
     }
+
+
+def _check_version(found: np.ndarray, expected: int, path: Path) -> None:
+    value = _checked(found, Layout("int64"), {}, f"{path}: {_VERSION}")
+    if value != expected:
+        raise StageError(f"{path}: version {value} of its format; expected {expected}")
 
 
 def _member(file: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
@@ -78,7 +90,9 @@ def _member(file: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
 
 
 def open_member(file: zipfile.ZipFile, member: str) -> tuple[BinaryIO, int]:
-    """A member's stream and its size in bytes; ValueError if it is compressed or cannot be."""
+    """A member's stream and its size in bytes; ValueError if it is compressed or there twice."""
+    if file.namelist().count(member) > 1:
+        raise ValueError(f"{member} is there twice")
     about = file.getinfo(member)
     if about.compress_type != zipfile.ZIP_STORED or about.file_size != about.compress_size:
         raise ValueError(f"{member} is compressed")

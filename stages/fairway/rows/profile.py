@@ -15,6 +15,7 @@ from fairway.files.arrays import TEXT, Layout, load_arrays, save_arrays
 from fairway.rows.gate import Mixing, Piece
 
 STRETCHES = 256  # of the text, of as equal numbers of targets as can be
+VERSION = 1  # of the file
 _LAYOUTS = {"spec": TEXT} | {
     name: Layout("float64" if name.endswith("_nats") else "int64", (axis,))
     for key, axis, figures in (
@@ -47,12 +48,12 @@ class Profile:
 
     def save(self, path: Path) -> None:
         """Write as .npz, atomically."""
-        save_arrays(path, **self.__dict__)
+        save_arrays(path, VERSION, **self.__dict__)
 
     @classmethod
     def load(cls, path: Path) -> "Profile":
         """Read; raises StageError naming the file and what is wrong with it."""
-        return cls(**load_arrays(path, **_LAYOUTS))
+        return cls(**load_arrays(path, VERSION, **_LAYOUTS))
 
 
 class Profiler:

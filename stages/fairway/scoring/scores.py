@@ -7,6 +7,7 @@ import numpy as np
 
 from fairway.files.arrays import FIRST_TARGET, TEXT, Layout, load_arrays, save_arrays
 
+VERSION = 1  # of the file
 _ROUNDING = 1e-3  # nats by which a float32 may miss 0
 _LAYOUTS = {
     "first_target": FIRST_TARGET,
@@ -33,7 +34,7 @@ class Scores:
 
     def save(self, path: Path) -> None:
         """Write as .npz, atomically."""
-        save_arrays(path, **self.__dict__)
+        save_arrays(path, VERSION, **self.__dict__)
 
     @classmethod
     def uniform(cls, first_target: int, last_target: int, vocabulary: int) -> "Scores":
@@ -44,4 +45,4 @@ class Scores:
     @classmethod
     def load(cls, path: Path) -> "Scores":
         """Read and check; raises StageError naming the file."""
-        return cls(**load_arrays(path, **_LAYOUTS))
+        return cls(**load_arrays(path, VERSION, **_LAYOUTS))

@@ -318,6 +318,16 @@ def test_evidence_comes_back_from_its_file_and_only_for_its_targets(evidence, tm
         type(evidence).load(tmp_path / "audit.npz", WANTED, *cache, VOCABULARY + 1)
 
 
+def test_a_rows_evidence_comes_back_whole_and_its_calibration_alone(tmp_path):
+    evidence = row_evidence(code_of(*ROWS["bayes"]))
+    evidence.save(tmp_path / "seed1.npz")
+    found = RowEvidence.load(tmp_path / "seed1.npz", WANTED)
+    for name, value in vars(evidence).items():
+        assert np.array_equal(getattr(found, name), value), name
+    alone = RowEvidence.load_calibration(tmp_path / "seed1.npz")
+    assert alone.any() and np.array_equal(alone, evidence.calibration)
+
+
 @pytest.mark.parametrize(
     "spans",
     [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fairway.counting.counts import MatchCounts
-from fairway.counting.order_counts import CHUNK_TARGETS, OrderCounts, OrderCountsWriter
+from fairway.counting.order_counts import CHUNK_TARGETS, VERSION, OrderCounts, OrderCountsWriter
 from fairway.counting.settings import CacheSettings
 from fairway.files.arrays import save_arrays
 from fairway.stage import StageError
@@ -122,7 +122,7 @@ def test_damaged_payload_is_named(tmp_path, damage):
         payload[17] = 200
     else:
         payload[3000:] = 255
-    save_arrays(tmp_path / "rank0.npz", **(counts.__dict__ | {"payload": payload}))
+    save_arrays(tmp_path / "rank0.npz", VERSION, **(counts.__dict__ | {"payload": payload}))
     with pytest.raises(StageError, match=r"rank0\.npz: "):
         list(OrderCounts.load(tmp_path / "rank0.npz", orders_from(2, 4)).chunks())
 
@@ -152,7 +152,7 @@ def test_flipped_bytes_in_the_file_are_noticed(tmp_path):
 )
 def test_orders_of_another_cache_are_refused(tmp_path, changes, message):
     counts = pack(*random_records(3000, 4, 300, seed=1))
-    save_arrays(tmp_path / "rank0.npz", **(counts.__dict__ | changes))
+    save_arrays(tmp_path / "rank0.npz", VERSION, **(counts.__dict__ | changes))
     with pytest.raises(StageError, match=rf"rank0\.npz: .*{message}"):
         list(OrderCounts.load(tmp_path / "rank0.npz", orders_from(2, 4)).chunks())
 

@@ -1,6 +1,7 @@
 """Arrays in .npz and .npy files: atomic, checked."""
 
 import gc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,8 @@ FIVE = Layout("float32", (5,))
 def test_named_arrays_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     nll = np.arange(5, dtype=np.float32)
-    save_arrays(path, nll=nll, first_target=7, spec="abc")
-    found = load_arrays(path, nll=FIVE, first_target=FIRST_TARGET, spec=TEXT)
+    save_arrays(path, 1, nll=nll, first_target=7, spec="abc")
+    found = load_arrays(path, 1, nll=FIVE, first_target=FIRST_TARGET, spec=TEXT)
     assert found["nll"].dtype == np.float32
     assert np.array_equal(found["nll"], nll)
     assert (found["first_target"], found["spec"]) == (7, "abc")
@@ -42,20 +43,51 @@ def test_a_full_disk_leaves_no_view_of_a_buffer(tmp_path: Path) -> None:
 
 def test_same_arrays_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.npz", "b.npz"):
-        save_arrays(tmp_path / name, x=np.arange(3), y="text")
+        save_arrays(tmp_path / name, 1, x=np.arange(3), y="text")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_absent_array_is_named(tmp_path: Path) -> None:
-    save_arrays(tmp_path / "x.npz", nll=1)
-    with pytest.raises(StageError, match=r"x\.npz: has no array `entropy`; found \['nll'\]"):
-        load_arrays(tmp_path / "x.npz", nll=Layout("int64"), entropy=FIVE)
+    save_arrays(tmp_path / "x.npz", 1, nll=1)
+    with pytest.raises(
+        StageError, match=r"x\.npz: has no array `entropy`; found \['version', 'nll'\]"
+    ):
+        load_arrays(tmp_path / "x.npz", 1, nll=Layout("int64"), entropy=FIVE)
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (2, "version 2 of its format; expected 1"),
+        (np.int32(1), r"version is int32 \(\); expected int64"),
+        ("1", "version is <U1"),
+    ],
+)
+def test_another_version_is_named(tmp_path: Path, version, message: str) -> None:
+    save_arrays(tmp_path / "x.npz", version, nll=1)
+    with pytest.raises(StageError, match=rf"x\.npz: {message}"):
+        load_arrays(tmp_path / "x.npz", 1, nll=Layout("int64"))
+
+
+def test_an_array_without_a_version_is_of_no_format(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", nll=1)
+    with pytest.raises(StageError, match=r"x\.npz: has no array `version`; found \['nll'\]"):
+        load_arrays(tmp_path / "x.npz", 1, nll=Layout("int64"))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_array_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    save_arrays(tmp_path / "x.npz", 1, nll=1)
+    with zipfile.ZipFile(tmp_path / "x.npz", "a") as file:
+        file.writestr("nll.npy", file.read("nll.npy"))
+    with pytest.raises(StageError, match=r"x\.npz: damaged .npz \(nll.npy is there twice\)"):
+        load_arrays(tmp_path / "x.npz", 1, nll=Layout("int64"))
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "text", "npy"])
 def test_damaged_arrays_are_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "x.npz"
-    save_arrays(path, x=np.arange(1000))
+    save_arrays(path, 1, x=np.arange(1000))
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 1
@@ -63,13 +95,13 @@ def test_damaged_arrays_are_named(tmp_path: Path, damage: str) -> None:
     damaged = {"empty": b"", "cut": content[:-500], "flipped": content, "text": b"nothing"}
     path.write_bytes(damaged.get(damage, (tmp_path / "y.npy").read_bytes()))
     with pytest.raises(StageError, match=r"x\.npz: damaged"):
-        load_arrays(path, x=Layout("int64", ("n",)))
+        load_arrays(path, 1, x=Layout("int64", ("n",)))
 
 
 def test_objects_are_not_unpickled(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", x=np.array([{}], dtype=object))
+    np.savez(tmp_path / "x.npz", version=1, x=np.array([{}], dtype=object))
     with pytest.raises(StageError, match=r"x\.npz: damaged"):
-        load_arrays(tmp_path / "x.npz", x=Layout("object", (1,)))
+        load_arrays(tmp_path / "x.npz", 1, x=Layout("object", (1,)))
 
 
 def test_single_array_round_trip(tmp_path: Path) -> None:
@@ -89,7 +121,7 @@ def test_damaged_single_array_is_named(tmp_path: Path, kept: int) -> None:
 
 
 def test_missing_arrays_are_named(tmp_path: Path) -> None:
-    for read in (lambda path: load_array(path, FIVE), lambda path: load_arrays(path, x=FIVE)):
+    for read in (lambda path: load_array(path, FIVE), lambda path: load_arrays(path, 1, x=FIVE)):
         with pytest.raises(StageError, match="nothing: no such file"):
             read(tmp_path / "nothing")
 
@@ -118,9 +150,9 @@ def test_missing_arrays_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_other_arrays_are_refused(tmp_path: Path, value, layout: Layout, message: str) -> None:
-    save_arrays(tmp_path / "x.npz", m=np.zeros(2), x=value)
+    save_arrays(tmp_path / "x.npz", 1, m=np.zeros(2), x=value)
     with pytest.raises(StageError, match=rf"x\.npz: .*{message}"):
-        load_arrays(tmp_path / "x.npz", m=Layout("float64", ("m",)), x=layout)
+        load_arrays(tmp_path / "x.npz", 1, m=Layout("float64", ("m",)), x=layout)
 
 
 def test_headers_promise_no_more_than_there_is(tmp_path: Path) -> None:
@@ -137,14 +169,14 @@ def test_headers_promise_no_more_than_there_is(tmp_path: Path) -> None:
 
 
 def test_compressed_members_are_refused(tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "x.npz", x=np.zeros(1 << 20))
-    with pytest.raises(StageError, match=r"x\.npz: damaged .npz \(x.npy is compressed\)"):
-        load_arrays(tmp_path / "x.npz", x=Layout("float64", ("n",)))
+    np.savez_compressed(tmp_path / "x.npz", version=1, x=np.zeros(1 << 20))
+    with pytest.raises(StageError, match=r"x\.npz: damaged .npz \(version.npy is compressed\)"):
+        load_arrays(tmp_path / "x.npz", 1, x=Layout("float64", ("n",)))
 
 
 def test_every_flipped_bit_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
     path, layouts = tmp_path / "x.npz", {"nll": FIVE, "spec": TEXT}
-    save_arrays(path, nll=np.arange(5, dtype=np.float32), spec="abc")
+    save_arrays(path, 1, nll=np.arange(5, dtype=np.float32), spec="abc")
     content = path.read_bytes()
     noticed = 0
     for place in range(len(content)):
@@ -152,7 +184,7 @@ def test_every_flipped_bit_is_noticed_or_changes_nothing(tmp_path: Path) -> None
         damaged[place] ^= 1 << place % 8
         path.write_bytes(damaged)
         try:
-            found = load_arrays(path, **layouts)
+            found = load_arrays(path, 1, **layouts)
         except StageError as error:
             assert "x.npz: " in str(error)
             noticed += 1

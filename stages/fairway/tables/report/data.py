@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairway.files.arrays import load_arrays
+from fairway.audit.evidence import RowEvidence
 from fairway.gates.match import MatchGate, match_gate
 from fairway.rows.entry import NONE, row_seeds
 from fairway.rows.profile import Profile
@@ -77,7 +77,7 @@ def load_run(results: Path, config: Mapping[str, Any]) -> Run:
             for row, folder in folders.items()
         },
         calibration={
-            row: load_arrays(folder / f"seed{first[row]}.npz", "calibration")["calibration"]
+            row: RowEvidence.load_calibration(folder / f"seed{first[row]}.npz")
             for row, folder in folders.items()
         },
         audits={row: read_json(folder / "audit.json") for row, folder in folders.items()},
