@@ -31,7 +31,7 @@ from fairway.artifact.storage import (
 )
 from fairway.files.records import Natural, Within, build
 from fairway.model.architecture import ModelConfig
-from fairway.model.network import require_state
+from fairway.model.shapes import require_state
 from fairway.stage import StageError, parse_json
 
 _SCALE = "scale"

@@ -11,7 +11,6 @@ shared block is the prior, a gated low-rank deviation per virtual layer the corr
 Its parts are in `fairway.model.layers`.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +29,6 @@ from fairway.model.layers import (
     norm,
     stream_dtype,
 )
-from fairway.stage import StageError
 
 _TINY = 1e-12  # matrices that start at 0 have no norm to divide by
 
@@ -173,23 +171,6 @@ class Model(nn.Module):
         """x (…, width) → capped logits (…, vocab), float32."""
         logits = F.linear(norm(x), self.token_embedding).float()
         return self.config.logit_cap * torch.tanh(logits / self.config.logit_cap)
-
-
-def state_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor in the state of a model, which is not made."""
-    with torch.device("meta"):
-        return {name: tuple(found.shape) for name, found in Model(config).state_dict().items()}
-
-
-def require_state(config: ModelConfig, shapes: Mapping[str, Sequence[int]], name: object) -> None:
-    """Raise StageError, naming `name` and the first tensor, unless a state fits the model."""
-    expected = state_shapes(config)
-    for key in sorted(expected.keys() | shapes.keys()):
-        found, wanted = shapes.get(key), expected.get(key)
-        if wanted is None or found is None or tuple(found) != wanted:
-            of_file = "missing" if found is None else f"shape {list(found)}"
-            of_model = "no such tensor" if wanted is None else f"shape {list(wanted)}"
-            raise StageError(f"{name}: {key[:80]}: {of_file}; its model has {of_model}")
 
 
 @torch.no_grad()

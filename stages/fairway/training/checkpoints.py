@@ -12,7 +12,8 @@ from torch import Tensor
 from fairway.files.records import Amount, Natural, Positive, build
 from fairway.files.tensors import load_tensors, save_tensors
 from fairway.model.architecture import ModelConfig
-from fairway.model.network import Model, require_state
+from fairway.model.network import Model
+from fairway.model.shapes import require_state
 from fairway.stage import StageError, parse_json
 
 _METRICS = "metrics"

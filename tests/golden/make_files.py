@@ -1,0 +1,178 @@
+"""Make golden files of the formats in docs/format.md, and beside each what is in it.
+
+    python tests/golden/make_files.py shard.v1.bin
+    python tests/golden/make_files.py --missing
+
+A file is made once, by the writer of the day, from content that is made up here; what is there
+already is left alone, since it is to be read for ever (tests/golden/test_format_files.py). A new
+version of a format gets a new name. The content is written down by json or numpy, not by what
+reads the format.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "stages"))
+
+from fairway.codec.file import Codec
+from fairway.codec.prediction import Uniform
+from fairway.corpus.shards import write_shard
+from fairway.counting.counts import MatchCounts
+from fairway.counting.memories import pack_memory
+from fairway.counting.order_counts import OrderCountsWriter
+from fairway.scoring.scores import Scores
+
+FOLDER = Path(__file__).resolve().parent / "files"
+VOCABULARY = 258
+TOKENIZER_SHA256 = "0123456789abcdef" * 4
+EXACT_ROW = {
+    "row": "golden",
+    "windows": {"length": 8, "stride": 4},
+    "vocabulary": VOCABULARY,
+    "gate": {"kind": "fixed", "alpha": 0.5},
+    "cache_settings": {
+        **{"kind": "exact", "max_order": 4, "min_order": 2, "buckets": None, "min_count": 1},
+        **{"prefill": True, "update": "token", "cross_documents": True, "output": "match"},
+        "memory": None,
+    },
+}
+Content = dict[str, Any]
+
+
+class ByteText:
+    """Tokens as a text without a tokenizer: BOS is nothing, id 2 + b the byte b."""
+
+    def decode(self, tokens: np.ndarray) -> bytes:
+        return bytes(int(token) - 2 for token in tokens if token > 1)
+
+
+def tokens(count: int) -> list[int]:
+    """A text of documents of 50 tokens, each second one words, the others noise."""
+    words, found, noise = b"the cat sat on the mat and the dog on the log ", [], 1
+    for i in range(count):
+        noise = noise * 1_664_525 + 1_013_904_223 & 0xFFFFFFFF
+        letter = words[i % len(words)] if i // 50 % 2 else noise >> 24
+        found.append(1 if i % 50 == 0 else 2 + letter)
+    return [*found[:-1], VOCABULARY - 1]
+
+
+def shard(path: Path) -> Content:
+    content = {"vocabulary": VOCABULARY, "tokens": tokens(300)}
+    write_shard(path, np.array(content["tokens"], np.uint16))
+    return content
+
+
+def memory(path: Path) -> Content:
+    content = {
+        "compressor": path.name.split(".")[2],
+        "vocabulary": VOCABULARY,
+        "tokenizer_sha256": TOKENIZER_SHA256,
+        "tokens": tokens(300),
+    }
+    packed = pack_memory(
+        np.array(content["tokens"], np.uint16), VOCABULARY, TOKENIZER_SHA256, content["compressor"]
+    )
+    path.write_bytes(packed)
+    return content
+
+
+def fwtx(path: Path) -> Content:
+    codec = Codec(Uniform(VOCABULARY), ByteText(), EXACT_ROW)
+    content = {"row": EXACT_ROW, "tokens": tokens(300)}
+    path.write_bytes(codec.compress(np.array(content["tokens"], np.uint16)))
+    return content
+
+
+def scores(path: Path) -> Content:
+    nll = [i / 16 for i in range(100)]
+    content = {
+        "first_target": 4_000_000_001,
+        "nll": nll,
+        "entropy": nll[::-1],
+        "artifact_sha256": "ab" * 32,
+        "spec": "cd" * 32,
+    }
+    arrays = {key: np.array(content[key], np.float32) for key in ("nll", "entropy")}
+    Scores(**(content | arrays)).save(path)
+    return content
+
+
+def match_counts(path: Path) -> Content:
+    order = [(0, 2, 3, 7)[i % 4] for i in range(100)]
+    total = [(0, 1 + i, 70_000 * i, 2**32 - 1)[i % 4] for i in range(100)]
+    hits = [(0, i, 40_000 * i, 2**31)[i % 4] for i in range(100)]
+    content = {"first_target": 101, "order": order, "hits": hits, "total": total, "spec": ""}
+    content["order"][2] = content["hits"][2] = content["total"][2] = 0
+    kinds = {"order": np.uint8, "hits": np.uint32, "total": np.uint32}
+    arrays = {key: np.array(content[key], kind) for key, kind in kinds.items()}
+    MatchCounts(**(content | arrays)).save(path)
+    return content
+
+
+def order_counts(path: Path) -> Content:
+    """Two chunks; records: [target from 0, order, total, hits, distinct], all others are 0."""
+    targets, orders = 8200, (2, 3, 4, 5)
+    largest = [3, 10, 11, 255, 256, 70_000, 20_000_000, 2**32 - 1]
+    records = []
+    for place, target in enumerate([*range(64), *range(8180, 8200)]):
+        total = largest[place % len(largest)]
+        for order in orders[: 1 + place % 4]:
+            hits = (0, total // 2, total)[place % 3]
+            others = min(total - hits, 1 + 300 * (place % 2)) if hits < total else 0
+            records.append([target, order, total, hits, (hits > 0) + others])
+            total = max(1, total - 2)
+    content = {"first_target": 1, "targets": targets, "min_order": 2, "records": records}
+    writer = OrderCountsWriter(1, targets, 2)
+    for order in orders:
+        cells = np.zeros((targets, 4), np.uint32)
+        for target, of, total, hits, distinct in records:
+            if of == order:
+                cells[target] = order, hits, total, distinct
+        writer.add(order, cells)
+    highest = np.zeros(targets, np.uint8)
+    for target, order, *_ in records:
+        highest[target] = max(highest[target], order)
+    writer.finish(highest).save(path)
+    return content
+
+
+MAKERS: dict[str, Callable[[Path], Content]] = {
+    "shard.v1.bin": shard,
+    "memory.v1.lzma.bin": memory,
+    "memory.v1.zstd.bin": memory,
+    "fwtx.v2.bin": fwtx,
+    "scores.v1.npz": scores,
+    "match_counts.v1.npz": match_counts,
+    "order_counts.v1.npz": order_counts,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a file's name, with its version")
+    parser.add_argument("--missing", action="store_true", help="all that are not there yet")
+    options = parser.parse_args()
+    names = options.names or [name for name in MAKERS if not (FOLDER / name).exists()]
+    if not options.names and not options.missing:
+        parser.error("name a file, or --missing")
+    for name in names:
+        if name not in MAKERS:
+            sys.exit(f"error: {name}: expected one of {', '.join(MAKERS)}")
+        if (FOLDER / name).exists():
+            sys.exit(f"error: {FOLDER / name}: is there already, and is to be read as it is")
+    for name in names:
+        content = MAKERS[name](FOLDER / name)
+        (FOLDER / f"{name}.json").write_text(json.dumps(content) + "\n")
+        print(f"{FOLDER / name}: {(FOLDER / name).stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Files of every format and version, made once and kept: what they hold comes back for ever.
+
+`make_files.py` says how each was made; what is in it stands beside it, as JSON.
+"""
+
+import json
+import struct
+import zipfile
+import zlib
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fairway.codec import file as codec_file
+from fairway.codec.file import Codec, Header, read_header
+from fairway.codec.prediction import Uniform
+from fairway.corpus import shards
+from fairway.corpus.shards import read_shard
+from fairway.counting import counts, memories, order_counts
+from fairway.counting.counts import MatchCounts
+from fairway.counting.memories import read_memory
+from fairway.counting.order_counts import OrderCounts
+from fairway.counting.settings import CacheSettings
+from fairway.scoring import scores
+from fairway.scoring.scores import Scores
+from golden.make_files import FOLDER, MAKERS, ByteText
+
+PRESENT = {  # versions that are written today
+    "shard": shards.VERSION,
+    "memory": memories.MAGIC[-1],
+    "fwtx": codec_file.FORMAT,
+    "scores": scores.VERSION,
+    "match_counts": counts.VERSION,
+    "order_counts": order_counts.VERSION,
+}
+
+
+def golden(name: str) -> tuple[Path, dict]:
+    """A golden file and what is in it."""
+    return FOLDER / name, json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def test_every_version_that_is_written_has_a_golden_file():
+    kept = {path.name for path in FOLDER.iterdir() if path.suffix != ".json"}
+    for name, number in PRESENT.items():
+        assert any(file.startswith(f"{name}.v{number}.") for file in kept), (name, number)
+    assert kept >= MAKERS.keys()
+
+
+def test_shard():
+    path, content = golden("shard.v1.bin")
+    assert read_shard(path, content["vocabulary"]).tolist() == content["tokens"]
+
+
+@pytest.mark.parametrize("compressor", memories.COMPRESSORS)
+def test_memory(compressor: str):
+    path, content = golden(f"memory.v1.{compressor}.bin")
+    found = read_memory(path)
+    assert found.tokens.tolist() == content["tokens"]
+    assert (found.vocabulary, found.tokenizer_sha256) == (
+        content["vocabulary"],
+        content["tokenizer_sha256"],
+    )
+
+
+def test_fwtx(tmp_path: Path):
+    """The row's floats are products and quotients, so they are the same on any machine.
+
+    Only the versions of the packages are, as they have to be, those of the day it was made.
+    """
+    path, content = golden("fwtx.v2.bin")
+    header, code = read_header(path.read_bytes(), path)
+    expected = {"format": 2, "artifact": bytes(8), "memory": bytes(8), "targets": 299}
+    assert {key: getattr(header, key) for key in expected} == expected
+    assert header.text == zlib.crc32(ByteText().decode(np.array(content["tokens"])))
+    here = b"".join(bytes(map(int, version(name).split(".")[:3])) for name in PACKAGES)
+    rest = replace(header, versions=bytes(3) + here).pack() + code
+    today = b"FWTX" + struct.pack("<I", zlib.crc32(rest)) + rest
+    codec = Codec(Uniform(content["row"]["vocabulary"]), ByteText(), content["row"])
+    assert codec.decompress(today, path).tolist() == content["tokens"]
+
+
+PACKAGES = ("numpy", "numba", "constriction")
+
+
+def test_the_header_of_a_fwtx_is_as_the_page_says():
+    path, _ = golden("fwtx.v2.bin")
+    raw = path.read_bytes()
+    magic, checksum, number, *names, probe, text, targets = struct.unpack_from(
+        "<4sIB8s8s8s12sIII", raw
+    )
+    assert magic == b"FWTX" and checksum == zlib.crc32(raw[8:])
+    assert read_header(raw, path)[0] == Header(number, *names, probe, text, targets)
+
+
+def test_scores():
+    path, content = golden("scores.v1.npz")
+    found = vars(Scores.load(path))
+    for key, value in content.items():
+        assert np.array_equal(found[key], value), key
+
+
+def test_match_counts():
+    path, content = golden("match_counts.v1.npz")
+    cache = CacheSettings("exact", max_order=7, min_count=1)
+    found = vars(MatchCounts.load(path, cache))
+    for key, value in content.items():
+        assert np.array_equal(found[key], value), key
+
+
+def test_order_counts():
+    path, content = golden("order_counts.v1.npz")
+    cache = CacheSettings("exact", max_order=5, output="orders")
+    found = OrderCounts.load(path, cache)
+    assert (found.first_target, found.targets) == (content["first_target"], content["targets"])
+    read = [
+        [chunk.first_target + target - 1, order + 2, *map(int, (totals, hits, distinct))]
+        for chunk in found.chunks()
+        for target in range(len(chunk.totals))
+        for order in range(chunk.totals.shape[1])
+        if (totals := chunk.totals[target, order])
+        for hits, distinct in [(chunk.hits[target, order], chunk.distinct[target, order])]
+    ]
+    assert read == content["records"]
+
+
+def test_records_of_counts_are_as_the_page_says():
+    """Read with nothing but docs/format.md."""
+    path, content = golden("order_counts.v1.npz")
+    with zipfile.ZipFile(path) as file:
+        sizes = np.lib.format.read_array(file.open("sizes.npy"))
+        payload = np.lib.format.read_array(file.open("payload.npy")).tobytes()
+    small = [
+        (total, hits, (hits > 0) + others)
+        for total in range(1, 11)
+        for hits in range(total + 1)
+        for others in (range(1, total - hits + 1) if hits < total else [0])
+    ]
+    lengths = [
+        (total, hits, distinct)
+        for total in range(1, 5)
+        for hits in range(total + 1)
+        for distinct in range(1, min(total, 2) + 1)
+    ]
+    assert (len(small), len(lengths)) == (230, 26)
+    found, at = [], 0
+    for chunk in range(len(sizes)):
+        count = min(8192, content["targets"] - 8192 * chunk)
+        depths, at = payload[at : at + count], at + count
+        for order, size in enumerate(sizes[chunk].tolist()):
+            end = at + size
+            for target in (i for i in range(count) if depths[i] > order):
+                code, at = payload[at], at + 1
+                if code < 230:
+                    values = small[code]
+                else:
+                    values = []
+                    for length in lengths[code - 230]:
+                        values.append(int.from_bytes(payload[at : at + length], "little"))
+                        at += length
+                found.append([8192 * chunk + target, order + 2, *values])
+            assert at == end
+    assert at == len(payload) and sorted(found) == content["records"]
