@@ -21,11 +21,12 @@ from fairway.model.initialization import initialize
 from fairway.model.network import Model
 from fairway.scoring.forward import score_windows
 from fairway.training.batches import Batches
+from fairway.training.loss import next_token_loss
 from fairway.training.muon import orthogonalise
 from fairway.training.processes import Processes
 from fairway.training.qat import fake_quantised
 from fairway.training.settings import MICRO_BATCHES, TrainingSettings
-from fairway.training.step import Training, next_token_loss
+from fairway.training.step import Training
 
 _SEQUENCES = 2
 _SHARPNESS = 16.0  # of the soft round, as at the end of a training

@@ -25,9 +25,10 @@ from fairway.scoring.forward import score_windows
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import ResumeFile
 from fairway.training.loop import Loop, Metrics
+from fairway.training.loss import next_token_loss
 from fairway.training.processes import Processes
 from fairway.training.settings import MICRO_BATCHES
-from fairway.training.step import Training, next_token_loss
+from fairway.training.step import Training
 
 _ATTENTION = {
     "cuDNN": SDPBackend.CUDNN_ATTENTION,

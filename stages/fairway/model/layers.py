@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairway.model.architecture import ModelConfig
+from fairway.model.gradients import LeakySquare, Norm, by_hand
 
 NO_TOKEN = -1  # stands for the token before the first one
 _EPSILON = torch.finfo(torch.float32).eps  # of norms, in every type
@@ -101,9 +102,7 @@ class VirtualLayer(nn.Module):
         if last is not None:
             x, y = x[:, -last:], y[:, -last:]
         x = x + attention_scale * block.o(y, deviations.get("o"))
-        hidden = block.up(norm(x) * self.norm_scale, deviations.get("up"))
-        hidden = F.leaky_relu(hidden, 0.5)
-        hidden = hidden * hidden  # on CUDA, autocast makes a power float32
+        hidden = leaky_square(block.up(norm(x) * self.norm_scale, deviations.get("up")))
         return x + mlp_scale * block.down(hidden, deviations.get("down")), value
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -113,7 +112,17 @@ class VirtualLayer(nn.Module):
 
 def norm(x: Tensor) -> Tensor:
     """RMSNorm over the last dimension, without weights."""
+    if by_hand(x):
+        return Norm.apply(x, _EPSILON)
     return F.rms_norm(x, (x.shape[-1],), eps=_EPSILON)
+
+
+def leaky_square(x: Tensor) -> Tensor:
+    """leaky(x)², slope ½ below 0."""
+    if by_hand(x):
+        return LeakySquare.apply(x)
+    leaky = F.leaky_relu(x, 0.5)
+    return leaky * leaky  # on CUDA, autocast makes a power float32
 
 
 def stream_dtype(x: Tensor) -> torch.dtype:

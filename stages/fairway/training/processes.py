@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from fairway.machine.devices import hold_gpus, show_gpus
+from fairway.machine.devices import hold_gpus, prepare_cpu, show_gpus
 from fairway.stage import EXIT_BAD_INPUT, StageError, run
 from fairway.training.settings import TrainingSettings
 
@@ -128,7 +128,7 @@ def joined(settings: TrainingSettings, place: Place) -> Iterator[Processes]:
             f"launched with {place.world_size} processes"
         )
     check_devices(settings, place.local_size)
-    torch.set_num_threads(settings.threads)
+    prepare_cpu(settings.threads)
     device = torch.device("cpu")
     if settings.device == "cuda":
         alone = place.local_size == 1

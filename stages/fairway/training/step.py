@@ -3,13 +3,13 @@
 import sys
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fairway.machine.devices import autocast, to_device
 from fairway.model.network import Model
 from fairway.training.averaging import WeightAverages
 from fairway.training.batches import Ahead, Batches
+from fairway.training.loss import next_token_loss
 from fairway.training.optimizers import Optimizers
 from fairway.training.processes import Processes
 from fairway.training.qat import fake_quantised
@@ -17,12 +17,6 @@ from fairway.training.schedule import qat_sharpness
 from fairway.training.settings import MICRO_BATCHES, TrainingSettings
 
 _CPU_BYTES = 1 << 30  # that a forward may keep for its backward
-
-
-def next_token_loss(model: Model, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of targets (batch, time), nats per token, and the model's penalty."""
-    logits = model(inputs)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), model.penalty()
 
 
 def at_once(model: Model, settings: TrainingSettings, share: int) -> int:
