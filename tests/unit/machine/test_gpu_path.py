@@ -1,6 +1,8 @@
 """Training, scoring, calibration and GPTQ on `cuda`, where there is no GPU: fake tensors."""
 
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,23 +22,33 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
+def cases() -> dict[str, str | None]:
     """What tests/support/gpu_path.py finds in each of its cases."""
+    command = [sys.executable, SUPPORT / "gpu_path.py", built_library()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def built_library() -> Path:
+    """The fake device, compiled once for this torch and source, kept in the checkout."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler to make a fake CUDA device with")
     if torch.version.cuda is not None:
         pytest.skip("this torch has CUDA: its own device takes the place of a fake one")
-    library = tmp_path_factory.mktemp("cuda") / "libfakecuda.so"
-    installed = Path(torch.__file__).parent
-    flags = ["-std=c++20", "-O0", "-shared", "-fPIC", f"-I{installed}/include"]
-    links = [f"-L{installed}/lib", "-lc10", "-ltorch_cpu", f"-Wl,-rpath,{installed}/lib"]
-    source = SUPPORT / "fake_cuda.cpp"
-    subprocess.run([compiler, *flags, source, "-o", library, *links], check=True)
-    command = [sys.executable, SUPPORT / "gpu_path.py", library]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    installed, source = Path(torch.__file__).parent, SUPPORT / "fake_cuda.cpp"
+    made_from = f"{torch.__version__} {installed}".encode() + source.read_bytes()
+    name = f"libfakecuda-{hashlib.sha256(made_from).hexdigest()[:16]}.so"
+    library = ROOT / ".pytest_cache" / "fake_cuda" / name
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        flags = ["-std=c++20", "-O0", "-shared", "-fPIC", f"-I{installed}/include"]
+        links = [f"-L{installed}/lib", "-lc10", "-ltorch_cpu", f"-Wl,-rpath,{installed}/lib"]
+        unfinished = library.with_suffix(f".{os.getpid()}")
+        subprocess.run([compiler, *flags, source, "-o", unfinished, *links], check=True)
+        unfinished.replace(library)
+    return library
 
 
 @pytest.mark.parametrize("model", ["ebls", "independent"])
