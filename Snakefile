@@ -103,6 +103,7 @@ rule aggregate_seeds:
         sums=expand(rules.mix_scores.output, zip, **plan.pairs),
         audits=expand(rules.audit_row.output, row=plan.rows),
         proofs=expand(rules.prove_row.output, row=plan.decodable),
+        decoders=expand(rules.pack_row.output, row=plan.rows),
         metrics=expand(rules.train_model.output.metrics, model=plan.models, seed=plan.seeds),
         reports=expand(rules.quantize_model.output.report, model=plan.models, seed=plan.seeds),
         ledgers=expand(rules.pack_artifact.output.ledger, model=plan.models, seed=plan.seeds),

@@ -72,6 +72,29 @@ rule audit_cache:
         )
 
 
+rule pack_row:
+    input:
+        spec=plan.spec("pack_row"),
+        artifact=lambda w: plan.model_files(w.row, "artifact.bin", plan.seeds),
+        memory=lambda w: plan.row_memory(w.row),
+    output:
+        provenance=plan.provenance("pack_row"),
+        bundle="results/decoders/{row}.py",
+        ledger="results/rows/{row}/ledger.json",
+    log:
+        "results/logs/pack_row/{row}.log",
+    benchmark:
+        "results/benchmarks/pack_row/{row}.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        plan.command(
+            "pack_row",
+            "--artifact {input.artifact} --memory {input.memory} --bundle {output.bundle} "
+            "--ledger {output.ledger}",
+        )
+
+
 rule mix_scores:
     input:
         spec=plan.spec("mix_scores"),
@@ -83,6 +106,7 @@ rule mix_scores:
         model_audit=lambda w: plan.model_files(w.row, "audit.npz", [w.seed]),
         cache_audit=lambda w: plan.cache_audit(w.row),
         memory=lambda w: plan.row_memory(w.row),
+        ledger=ancient("results/rows/{row}/ledger.json"),  # no row is scored that is over the limit
     output:
         provenance=plan.provenance("mix_scores"),
         sums="results/rows/{row}/seed{seed}.json",
@@ -144,6 +168,7 @@ rule prove_row:
         scores=lambda w: plan.scores(w.row, plan.seeds[:1]),
         counts=lambda w: plan.counts(w.row),
         memory=lambda w: plan.row_memory(w.row),
+        bundle=ancient("results/decoders/{row}.py"),  # its code and its row are in the spec
     output:
         provenance=plan.provenance("prove_row"),
         proof="results/rows/{row}/proof.json",
@@ -159,7 +184,7 @@ rule prove_row:
             "prove_row",
             "--manifest {input.manifest} --val {input.val} --val-bytes {input.val_bytes} "
             "--val-text {input.val_text} --tokenizer {input.tokenizer} "
-            "--artifact {input.artifact} --memory {input.memory} "
+            "--artifact {input.artifact} --memory {input.memory} --bundle {input.bundle} "
             "--scores {input.scores} --counts {input.counts} --proof {output.proof} "
             "--file {output.file}",
         )

@@ -28,7 +28,7 @@ from fairway.progress import Progress
 from fairway.stage import StageError, atomic_output, read_spec, require_file, run, sha256_of
 
 
-def arguments() -> argparse.Namespace:
+def arguments(row_is_known: bool) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,7 +36,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--artifact", type=Path, help="of the row's model, if it has one")
     parser.add_argument("--memory", type=Path, help="of the row's cache, if it has one")
     parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--row-spec", type=Path, required=True, help="spec of mix_scores")
+    if not row_is_known:
+        parser.add_argument("--row-spec", type=Path, required=True, help="spec of mix_scores")
     parser.add_argument("input", type=Path)
     parser.add_argument("output", type=Path)
     return parser.parse_args()
@@ -81,12 +82,13 @@ def decompress(codec: Codec, content: bytes, name: Path) -> np.ndarray:
     return tokens
 
 
-def main() -> None:
-    options = arguments()
+def main(row: dict[str, Any] | None = None) -> None:
+    """row: the row's settings, for a codec that knows them and takes no --row-spec."""
+    options = arguments(row is not None)
     if not options.output.parent.is_dir() or options.output.is_dir():
         raise StageError(f"{options.output}: expected a file's name in a folder that is there")
     content = require_file(options.input).read_bytes()
-    settings = read_spec(options.row_spec).settings
+    settings = read_spec(options.row_spec).settings if row is None else row
     codec = load_codec(options.artifact, options.memory, options.tokenizer, settings)
     if options.verb == "compress":
         result = compress(codec, codec.text.encode(content))
@@ -99,5 +101,10 @@ def main() -> None:
         temporary.write_bytes(result)
 
 
+def start(row: dict[str, Any] | None = None) -> None:
+    """Run `main`, with an error as one line. row: as there, from a bundle."""
+    run(lambda: main(row))
+
+
 if __name__ == "__main__":
-    run(main)
+    start()

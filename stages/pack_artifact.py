@@ -6,9 +6,10 @@
         --quantized results/models/ebls/seed1337/quantized.safetensors \\
         --artifact /tmp/artifact.bin --ledger /tmp/ledger.json
 
-Code counts as the files that scoring imports, without comments and formatting. If code and model
-are not below the limit, the cheapest weights of ±1 are set to 0; if that is not enough, the
-ledger goes to stderr and nothing is written.
+Room is left for code: as much as the files that scoring imports take, without comments and
+formatting. What a row's decoder takes is less, being packed (pack_row has that ledger, with the
+row's memory). If code and model are not below the limit, the cheapest weights of ±1 are set to 0;
+if that is not enough, the ledger goes to stderr and nothing is written.
 """
 
 import argparse

@@ -7,16 +7,17 @@
         --val-bytes results/corpus/val_bytes.npy --val-text results/corpus/val_text.bin \\
         --tokenizer results/corpus/tokenizer.model \\
         --artifact results/models/ebls/seed1337/artifact.bin \\
+        --bundle results/decoders/exact15_adaptive.py \\
         --scores results/models/ebls/seed1337/scores/rank?.npz \\
         --counts results/counts/exact15/rank?.npz \\
         --proof /tmp/proof.json --file /tmp/proof.fwtx
 
-A fresh process (codec.py decompress) decodes the file with the artifact and the memory, where the
-row has them, the tokenizer and this spec. Its text must be the validation text byte for byte, with
-a NUL byte between documents: the original one as it was read, or, where the tokens do not give
-that back, what they decode to; the proof's `text` says which. The file must not be longer than
-what mix_scores claims for these targets, but for 0.5 % and 64 bytes. A row with hashed counts is
-refused.
+A fresh process decodes the file from the row's bundle, with the artifact and the memory, where the
+row has them, the tokenizer, and nothing else of this project. Its text must be the validation text
+byte for byte, with a NUL byte between documents: the original one as it was read, or, where the
+tokens do not give that back, what they decode to; the proof's `text` says which. The file must not
+be longer than what mix_scores claims for these targets, but for 0.5 % and 64 bytes. A row with
+hashed counts is refused.
 """
 
 import argparse
@@ -58,7 +59,9 @@ from mix_scores import load_shards
 
 
 def arguments() -> argparse.Namespace:
-    parser = stage_parser(__doc__, "spec", "manifest", "val", "val-bytes", "val-text", "tokenizer")
+    parser = stage_parser(
+        *(__doc__, "spec", "manifest", "val", "val-bytes", "val-text", "tokenizer", "bundle")
+    )
     for flag in ("artifact", "memory"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[], help="if there is one")
     for flag in ("scores", "counts"):
@@ -72,12 +75,11 @@ def decode_elsewhere(options: argparse.Namespace, row: str) -> bytes:
     """What a new process makes of the file, in a folder of its own that has nothing else."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "decoded"
-        command = [sys.executable, codec.__file__, "decompress"]
+        command = [sys.executable, "-I", str(options.bundle.resolve()), "decompress"]
         for flag, paths in (
             ("artifact", options.artifact),
             ("memory", options.memory),
             ("tokenizer", [options.tokenizer]),
-            ("row-spec", [options.spec]),
         ):
             command += [part for path in paths for part in (f"--{flag}", str(path.resolve()))]
         command += [str(options.file.resolve()), str(output)]
@@ -107,7 +109,8 @@ def main() -> None:
     require_exact(settings)
     of_text = options.manifest, options.val, options.val_bytes, options.val_text
     of_model = options.tokenizer, *options.artifact, *options.memory, *options.scores
-    recording = Recording(options.provenance, spec, (*of_text, *of_model, *options.counts))
+    of_row = *options.counts, options.bundle
+    recording = Recording(options.provenance, spec, (*of_text, *of_model, *of_row))
     artifact, memory = (next(iter(paths), None) for paths in (options.artifact, options.memory))
     coder = codec.load_codec(artifact, memory, options.tokenizer, settings)
     manifest = Manifest.load(options.manifest)
@@ -134,6 +137,7 @@ def main() -> None:
         "seed": settings["seed"],
         "artifact_sha256": sha256_of(artifact) if artifact else None,
         "memory_sha256": sha256_of(memory) if memory else None,
+        "bundle_sha256": sha256_of(options.bundle),
         "text": manifest.val.text,  # what the decoder's bytes are equal to
         "bytes": int(target_bytes[:targets].sum(dtype=np.int64)),
         "targets": targets,

@@ -15,13 +15,18 @@ from pathlib import Path
 STAGES = Path(__file__).resolve().parent.parent
 
 
-def import_closure(script: Path, root: Path = STAGES) -> list[Path]:
-    """Files under `root` that `script` imports, itself included, directly or not, sorted."""
+def import_closure(
+    script: Path, root: Path = STAGES, left_out: frozenset[Path] = frozenset()
+) -> list[Path]:
+    """Files under `root` that `script` imports, itself included, directly or not, sorted.
+
+    left_out: files that are taken as never imported.
+    """
     found: set[Path] = set()
     open_files = [Path(script).resolve()]
     while open_files:
         file = open_files.pop()
-        if file in found:
+        if file in found or file in left_out:
             continue
         found.add(file)
         open_files.extend(_imported_files(file, root))

@@ -30,7 +30,7 @@ from fairway.rows.mixing import RankShard, mix_row, row_mixer
 from fairway.rows.sums import RankSum, Sums
 from fairway.scoring.scores import Scores
 from fairway.stage import StageError, read_spec
-from fairway.tables.inputs import Audit, Ledger, last_line, read_input
+from fairway.tables.inputs import Audit, Ledger, RowLedger, last_line, read_input
 from fairway.training.checkpoints import Checkpoint, Resumed, ResumeFile
 from support.damage import artifact, fwtx, memory, npz, plain, sealed_json, tensors
 from support.tiny_models import VOCABULARY, random_tokens, tiny_model, tiny_quantized
@@ -124,6 +124,11 @@ def formats(folder: Path) -> dict[str, Format]:
     )  # fmt: skip
     sums = Sums("s", "s", None, "a", 0.5, (RankSum("r", 1, 0, 1, 9, 5.5, 20, 0.1),))
     ledger = {"seed": 1, "artifact_sha256": "a", "total_bytes": 900, "seconds": 4.0}
+    sizes = {"network_bytes": 5, "total_bytes": 18, "artifact_sha256": None}
+    row_ledger = {
+        "code_counted": "decoder", "limit_bytes": 99, "memory_bytes": 6, "bundle_bytes": 7,
+        "bundle_sha256": "b", "source_bytes": 20, "seeds": {"1": sizes},
+    }  # fmt: skip
     judged = {"artifact_sha256": "a", "sums_sha256": "b", "mean_z": 1.0, "bpb_normalized": 3.0}
     audit = {
         "is_code_length": True,
@@ -198,6 +203,10 @@ def formats(folder: Path) -> dict[str, Format]:
         "ledger": (
             lambda: sealed(json.dumps(ledger)).encode(), sealed_json,
             lambda path: read_input(path, Ledger),
+        ),
+        "row_ledger": (
+            lambda: sealed(json.dumps(row_ledger)).encode(), sealed_json,
+            lambda path: read_input(path, RowLedger).largest,
         ),
         "audit": (
             lambda: sealed(json.dumps(audit)).encode(), sealed_json,

@@ -8,6 +8,7 @@ import pandas as pd
 from fairway.rows.profile import STRETCHES, Profile
 from fairway.tables.aggregation import budget_table, summary_table
 from fairway.tables.comparisons import comparisons
+from fairway.tables.inputs import RowLedger, SeedSizes
 from fairway.tables.report.data import ModelRun, Run
 
 SCORES = {"neural": 1.7, "hashed": 0.8, "exact": 1.4}
@@ -42,6 +43,7 @@ def seeds_frame(rows: list[str], seeds: list[int]) -> pd.DataFrame:
             line |= {"original_bytes": 144_270, "text": "original"}
             line |= {"z_mean": 1.0 if code else 135.6, "bpb_normalized": bpb + more}
             line |= {"is_code_length": code, "artifact_bytes": 1_000_000}
+            line |= {"code_counted": "decoder" if code else "scoring"}
             found.append(line | dict.fromkeys(parts, 2.5))
     table = pd.DataFrame(found)
     return table.assign(train_seconds=10.0, eval_seconds=10.0)
@@ -51,6 +53,13 @@ def audit(code: bool) -> dict:
     checks = {name: {"ok": code} for name in ("causal", "score_before_update", "null_stream")}
     mass = 1.0 if code else 135.6
     return {"checks": checks | {"normalised": {"ok": code, "mean_z": mass, "max_z": mass}}}
+
+
+def row_ledger(code: bool) -> RowLedger:
+    """2 MB of memory, and what a hashed row's scorer has."""
+    sizes = SeedSizes(1_000_000, 3_050_000, "a")
+    kind = "decoder" if code else "scoring"
+    return RowLedger(kind, 16_000_000, 2_000_000, 50_000, "b", 258_452, {"1": sizes})
 
 
 def made_up_run(rows: list[str] | None = None, seeds: list[int] | None = None) -> Run:
@@ -84,5 +93,6 @@ def made_up_run(rows: list[str] | None = None, seeds: list[int] | None = None) -
         calibration={row: np.array([[9, 6.0, 5], [40, 12.0, 13]]) for row in rows},
         audits={row: audit(row != "hashed") for row in rows},
         proofs={row: {"bytes": 4096, "decoded": True} for row in rows if row != "hashed"},
+        ledgers={row: row_ledger(row != "hashed") for row in rows},
         models={"ebls": ModelRun(metrics, layers, ledger)},
     )

@@ -9,6 +9,7 @@ import pytest
 
 from fairway.files.arrays import save_arrays
 from fairway.scoring.scores import VERSION, Scores
+from fairway.stage import sha256_of
 from workflow.conftest import ROOT, SMOKE, Workflow, environment
 from workflow.test_reruns import ROWS, SIZES
 
@@ -33,6 +34,7 @@ def prove(smoke: Workflow, folder: Path, row: str, spec: Path, scores: Path, tex
         "val-text": text or corpus / "val_text.bin",
         "tokenizer": corpus / "tokenizer.model",
         "artifact": smoke.file(f"{MODEL}/artifact.bin"),
+        "bundle": smoke.file(f"decoders/{row}.py"),
         "proof": folder / "proof.json",
         "file": folder / "proof.fwtx",
     }
@@ -44,6 +46,7 @@ def prove(smoke: Workflow, folder: Path, row: str, spec: Path, scores: Path, tex
 def test_decodable_row_is_proven(smoke, row):
     proof = json.loads(smoke.file(f"rows/{row}/proof.json").read_text())
     assert proof["decoded"] is True and proof["text"] == "original"
+    assert proof["bundle_sha256"] == sha256_of(smoke.file(f"decoders/{row}.py"))
     assert SIZES["proof"]["bytes"] <= proof["bytes"] < SIZES["proof"]["bytes"] + 16
     assert proof["file_bits"] == 8 * smoke.file(f"rows/{row}/proof.fwtx").stat().st_size
     assert 0 < proof["file_bits"] - proof["claimed_bits"] <= 0.005 * proof["claimed_bits"] + 512

@@ -27,9 +27,10 @@ def mixings(rows: list[dict]) -> int:
 
 
 def row_jobs(rows: list[dict]) -> dict[str, int]:
-    """Jobs of mixing, auditing and, if they are decodable, proving these rows; the aggregation."""
+    """Jobs of packing, mixing, auditing and, where it can be, proving these rows; the table."""
     proven = len([row for row in rows if not row["cache"].startswith("hashed")])
-    jobs = {"mix_scores": mixings(rows), "audit_row": len(rows), "aggregate_seeds": 1}
+    jobs = {"mix_scores": mixings(rows), "aggregate_seeds": 1}
+    jobs |= dict.fromkeys(("pack_row", "audit_row"), len(rows))
     return jobs | ({"prove_row": proven} if proven else {})
 
 
@@ -74,7 +75,8 @@ def test_one_seed_added(smoke):
     override = {"seeds": [*SIZES["seeds"], 2025]}
     one = {stage: count // SEEDS for stage, count in MODEL_JOBS.items()}
     rows = len(rows_with("model", "ebls"))
-    expected = one | {"mix_scores": rows, "audit_row": rows, "aggregate_seeds": 1}
+    of_rows = dict.fromkeys(("pack_row", "mix_scores", "audit_row"), rows)
+    expected = one | of_rows | {"aggregate_seeds": 1}
     assert smoke.planned(override) == expected
 
 
@@ -91,7 +93,8 @@ def test_the_windows_change_everything_that_scores(smoke):
 
 def test_other_targets_for_the_audit_train_and_score_nothing(smoke):
     expected = {"audit_model": SEEDS, "audit_cache": len(CACHES)} | row_jobs(ROWS)
-    expected.pop("prove_row")
+    for stage in ("prove_row", "pack_row"):
+        expected.pop(stage)
     assert smoke.planned({"audit": {"mass_targets": 16}}) == expected
 
 

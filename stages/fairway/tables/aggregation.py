@@ -24,6 +24,7 @@ from fairway.tables.inputs import (
     MemoryStats,
     Proof,
     QuantizeReport,
+    RowLedger,
     ScoreStats,
     last_line,
     read_input,
@@ -35,7 +36,6 @@ SUMMARY_COLUMNS = [
     *("train_seconds_max", "eval_seconds_max", "over_budget"),
     *("bytes", "original_bytes", "text", "code_counted"),
 ]
-CODE_COUNTED = "scoring"  # whose code a model's artifact_bytes hold; of counting and gates: none
 TRAIN_STEPS = ["training", "calibration", "quantising", "packing"]
 EVAL_STEPS = ["loading", "scoring", "counting", "mixing"]
 MODEL_STEPS = [*TRAIN_STEPS, "loading", "scoring"]
@@ -57,9 +57,9 @@ def require_own(path: Path, key: str, found: object, expected: object) -> None:
 
 
 def read_model(results: Path, model: str, seed: int, ranks: int) -> dict[str, Any]:
-    """Artifact, sizes and seconds of one model and seed; nothing of a row that has none."""
+    """Artifact and seconds of one model and seed; nothing of a row that has none."""
     if model == NONE:
-        return {"artifact_sha256": "", "artifact_bytes": 0} | dict.fromkeys(MODEL_STEPS, 0.0)
+        return {"artifact_sha256": ""} | dict.fromkeys(MODEL_STEPS, 0.0)
     folder = results / "models" / model / f"seed{seed}"
     ledger = read_input(folder / "ledger.json", Ledger)
     require_own(folder / "ledger.json", "seed", ledger.seed, seed)
@@ -69,7 +69,6 @@ def read_model(results: Path, model: str, seed: int, ranks: int) -> dict[str, An
     stats = [read_input(path, ScoreStats) for path in scores]
     return {
         "artifact_sha256": ledger.artifact_sha256,
-        "artifact_bytes": ledger.total_bytes,
         "training": done.seconds,
         "calibration": report.calibration_seconds,
         "quantising": report.quantize_seconds,
@@ -101,8 +100,12 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
         counting = read_input(stats, CountStats).seconds
     if row["memory"] is not None:
         memory = read_input(results / "memories" / f"{row['memory']}.json", MemoryStats)
-        model["artifact_bytes"] += memory.bytes
         model["packing"] += memory.seconds
+    ledger = read_input(folder / "ledger.json", RowLedger)
+    if str(seed) not in ledger.seeds:
+        raise StageError(f"{folder / 'ledger.json'}: has {sorted(ledger.seeds)}; expected {seed}")
+    sizes = ledger.seeds[str(seed)]
+    require_own(folder / "ledger.json", "artifact", sizes.artifact_sha256 or "", artifact)
     return {
         "row": row["name"],
         **{key: row[key] for key in ("model", "cache", "gate")},
@@ -116,6 +119,8 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
         "z_mean": audited.mean_z,
         "bpb_normalized": audited.bpb_normalized,
         "is_code_length": audit.is_code_length,
+        "artifact_bytes": sizes.total_bytes,
+        "code_counted": ledger.code_counted,
         **model,
         "counting": counting,
         "mixing": sums.seconds,
@@ -130,6 +135,8 @@ def check_proof(results: Path, row: dict[str, Any], seed: int) -> None:
         ledger_file = results / "models" / row["model"] / f"seed{seed}" / "ledger.json"
         artifact = read_input(ledger_file, Ledger).artifact_sha256
     require_own(path, "artifact", proof.artifact_sha256, artifact)
+    shipped = read_input(path.with_name("ledger.json"), RowLedger).bundle_sha256
+    require_own(path, "bundle", proof.bundle_sha256, shipped)
     if not proof.decoded:
         raise StageError(f"{path}: decoded {proof.decoded}; row {row['name']} claims a length")
 
@@ -183,7 +190,7 @@ def summary_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
     ]
     table[["bytes", "text"]] = grouped[["bytes", "text"]].first()
     table["original_bytes"] = grouped["original_bytes"].first().astype("Int64")
-    table["code_counted"] = [NONE if model == NONE else CODE_COUNTED for model in table["model"]]
+    table["code_counted"] = grouped["code_counted"].first()
     return table.reset_index()[SUMMARY_COLUMNS]
 
 
@@ -241,8 +248,10 @@ def ablation_markdown(
             f"| {row.row} | {row.bpb_mean:.4f} | {std} | {delta} | {row.z_mean:,.4g} | "
             f"{row.bpb_normalized_mean:.4f} | {code_length(row)} |"
         )
-    largest = f"{summary['artifact_bytes_max'].max():,} bytes"
-    sizes = f"largest artifact {largest}, with the code of {CODE_COUNTED} and no other"
+    sizes = (
+        f"largest artifact {summary['artifact_bytes_max'].max():,} bytes, with memory and the "
+        "code of its decoder, or of scoring where no decoder can be"
+    )
     late = [f"{row.row} ({row.over_budget})" for row in summary.itertuples() if row.over_budget]
     lines += [
         "",

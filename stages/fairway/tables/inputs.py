@@ -26,6 +26,43 @@ class Ledger(View):
 
 
 @dataclass(frozen=True)
+class SeedSizes(View):
+    """One seed's share of a row's ledger: its network, and all that the row needs with it."""
+
+    network_bytes: Natural
+    total_bytes: Positive
+    artifact_sha256: str | None
+
+
+@dataclass(frozen=True)
+class RowLedger(View):
+    """ledger.json of pack_row. source_bytes: of the code in the bundle, as it stands; seeds: by
+    seed.
+    """
+
+    code_counted: Literal["decoder", "scoring"]
+    limit_bytes: Positive
+    memory_bytes: Natural
+    bundle_bytes: Positive
+    bundle_sha256: str
+    source_bytes: Positive
+    seeds: Annotated[dict[str, SeedSizes], Within(1)]
+
+    def __post_init__(self) -> None:
+        for seed, sizes in self.seeds.items():
+            total = sizes.network_bytes + self.memory_bytes + self.bundle_bytes
+            if sizes.total_bytes != total:
+                raise StageError(
+                    f"seeds.{seed}.total_bytes: {sizes.total_bytes}; expected {total}, the sum"
+                )
+
+    @property
+    def largest(self) -> SeedSizes:
+        """Of the seed with the largest network."""
+        return max(self.seeds.values(), key=lambda sizes: sizes.total_bytes)
+
+
+@dataclass(frozen=True)
 class QuantizeReport(View):
     """quantize.json."""
 
@@ -50,9 +87,8 @@ class CountStats(View):
 
 @dataclass(frozen=True)
 class MemoryStats(View):
-    """A memory's JSON file of pack_memory; bytes: of the packed file."""
+    """A memory's JSON file of pack_memory."""
 
-    bytes: Positive
     seconds: Amount
 
 
@@ -93,6 +129,7 @@ class Proof(View):
     """proof.json of a row that claims a code length."""
 
     artifact_sha256: str | None
+    bundle_sha256: str
     decoded: bool
 
 

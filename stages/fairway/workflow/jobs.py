@@ -20,6 +20,7 @@ KEYS: dict[str, tuple[str, ...]] = {  # what tells a stage's jobs apart; its spe
     "pack_memory": ("memory",),
     "count_ngrams": ("cache",),
     "audit_cache": ("cache",),
+    "pack_row": ("row",),
     "mix_scores": ("row", "seed"),
     "audit_row": ("row",),
     "prove_row": ("row",),

@@ -215,6 +215,14 @@ class Specs:
         claim = {"claim": self.rows[row].get("claim"), "seeds": seeds}
         return self._row(row) | claim | {"audit": self.config["audit"]}
 
+    def pack_row(self, row: str) -> Config:
+        entry = self.rows[row]
+        return self._row(row) | {
+            "seeds": row_seeds(self.config, entry),
+            "decodable": is_decodable(self.config, entry),
+            "artifact_bytes": self.config["limits"]["artifact_bytes"],
+        }
+
     def prove_row(self, row: str) -> Config:
         seed = {"seed": row_seeds(self.config, self.rows[row])[0]}  # whose artifact it is
         return self._row(row) | seed | {"proof": self.config["proof"]}

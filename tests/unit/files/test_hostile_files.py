@@ -15,7 +15,7 @@ MEMORY = 1 << 30  # bytes that reading may add
 NAMES = (
     *("artifact", "fwtx", "memory", "checkpoint", "quantized", "resume", "scores"),
     *("match_counts", "order_counts", "cache_evidence", "model_evidence", "val_bytes", "shard"),
-    *("manifest", "sums", "ledger", "audit", "metrics", "spec"),
+    *("manifest", "sums", "ledger", "row_ledger", "audit", "metrics", "spec"),
 )
 
 

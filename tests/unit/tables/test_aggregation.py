@@ -32,6 +32,21 @@ def change(path: Path, changes: dict) -> None:
     write(path, read_json(path) | changes)
 
 
+def row_ledger(networks: dict[str, int], artifact: str | None = "a", memory: int = 0) -> dict:
+    """A row's ledger with 100 bytes of code; networks: bytes by seed."""
+    sizes = {
+        seed: {
+            "network_bytes": size,
+            "total_bytes": size + memory + 100,
+            "artifact_sha256": artifact,
+        }
+        for seed, size in networks.items()
+    }
+    code = {"code_counted": "decoder", "bundle_bytes": 100, "bundle_sha256": "b"}
+    limit = {"limit_bytes": 16_000_000, "memory_bytes": memory, "source_bytes": 700}
+    return limit | code | {"seeds": sizes}
+
+
 def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]]) -> dict:
     """Files of one row whose ranks have 1,000 bytes each; returns its entry in the settings."""
     judged = {}
@@ -53,6 +68,7 @@ def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]])
         of_files = {"artifact_sha256": "a", "sums_sha256": sha256_of(file)}
         z = 1.0 if cache == "none" else 399.0 + 2 * (seed - 1)
         judged[str(seed)] = of_files | {"bpb_normalized": 3.0 + seed, "mean_z": z}
+    write(results / "rows" / name / "ledger.json", row_ledger({str(s): 800 + s for s in nats}))
     write(results / "counts" / "c7" / "stats.json", {"seconds": 7.0})
     text = {"ok": True, "text": "original", "bytes": 2000, "original_bytes": 2000}
     checks = {"same_text": text}
@@ -84,7 +100,7 @@ def test_summary(tmp_path, settings):
     assert summary["delta_bpb"][1] == pytest.approx(-(750 + 850) / math.log(2) / 4000)
     assert summary["is_code_length"].tolist() == [True, False]
     assert seeds["z_mean"].tolist() == [1, 1, 399, 401] and summary["z_mean"][1] == 400
-    assert set(summary["code_counted"]) == {"scoring"}
+    assert set(summary["code_counted"]) == {"decoder"}
     assert summary["artifact_bytes_max"].tolist() == [902, 902]
     assert summary["train_seconds_max"].tolist() == [111.0, 111.0]
     assert summary["eval_seconds_max"].tolist() == [12.5, 19.5]
@@ -110,7 +126,7 @@ def test_table_says_what_it_is_a_code_length_of(
     summary = summary_table(seeds_table(tmp_path, settings), LIMITS)
     assert summary["text"].tolist() == [text] * 2
     assert summary["bytes"].tolist() == [2000, 2000]
-    assert summary.to_csv().splitlines()[1].endswith(f",2000,{original or ''},{text},scoring")
+    assert summary.to_csv().splitlines()[1].endswith(f",2000,{original or ''},{text},decoder")
     ladder = ablation_markdown(summary, [1, 2])
     first, second = ladder.splitlines()[2:4]
     assert first.endswith(f" | {verdict} |") and second.endswith(" | no |")
@@ -141,7 +157,8 @@ def without_model(results: Path) -> dict:
     audited = read_json(folder / "audit.json")["seeds"]["0"]
     of_files = {"artifact_sha256": "", "sums_sha256": sha256_of(folder / "seed0.json")}
     change(folder / "audit.json", {"seeds": {"0": audited | of_files}})
-    write(results / "memories" / "all.json", {"bytes": 5000, "seconds": 8.0})
+    write(folder / "ledger.json", row_ledger({"0": 0}, None, memory=4900))
+    write(results / "memories" / "all.json", {"seconds": 8.0})
     return row | {"model": "none", "memory": "all"}
 
 
@@ -157,6 +174,22 @@ def test_a_row_without_a_model_has_one_score_and_its_memorys_bytes(tmp_path, set
     assert last["eval_seconds_max"] == 7.5, "counting and mixing"
     line = next(s for s in ablation_markdown(summary, [1, 2]).splitlines() if "m_only" in s)
     assert line.startswith("| m_only | 0.4328 |  |  |")
+
+
+@pytest.mark.parametrize(
+    ("ledger", "message"),
+    [
+        (row_ledger({"2": 9}), r"has \['2'\]; expected 1"),
+        (row_ledger({"1": 9}, "b"), "artifact b; expected a"),
+        (row_ledger({"1": 9}) | {"bundle_bytes": 99}, "seeds.1.total_bytes: 109; expected 108"),
+        (row_ledger({"1": 9}) | {"code_counted": "none"}, "code_counted: 'none'; expected deco"),
+        (row_ledger({}), "seeds: {}; expected a length of at least 1"),
+    ],
+)
+def test_a_ledger_that_is_not_the_rows_is_refused(tmp_path, settings, ledger, message):
+    write(tmp_path / "rows" / "z_neural" / "ledger.json", ledger)
+    with pytest.raises(StageError, match=rf"z_neural/ledger\.json: {message}"):
+        seeds_table(tmp_path, settings)
 
 
 def test_a_score_of_some_model_is_refused(tmp_path, settings):
@@ -197,6 +230,7 @@ def test_jobs_must_agree(tmp_path):
     ("changes", "message"),
     [
         ({"artifact_sha256": "b"}, r"proof\.json: artifact b; expected a"),
+        ({"bundle_sha256": "c"}, r"proof\.json: bundle c; expected b"),
         ({"decoded": False}, r"proof\.json: decoded False; row z_neural claims"),
     ],
 )
@@ -204,7 +238,7 @@ def test_row_that_claims_a_code_length_needs_its_proof(tmp_path, settings, chang
     settings["rows"][0]["decodable"] = True
     with pytest.raises(StageError, match=r"proof\.json: no such file"):
         seeds_table(tmp_path, settings)
-    proof = {"artifact_sha256": "a", "decoded": True}
+    proof = {"artifact_sha256": "a", "bundle_sha256": "b", "decoded": True}
     file = tmp_path / "rows" / "z_neural" / "proof.json"
     write(file, proof)
     assert len(seeds_table(tmp_path, settings)) == 4

@@ -49,7 +49,7 @@ def html(shown) -> str:
 def test_every_part_has_its_section(shown):
     titles = [section.title for section in shown]
     assert titles == [
-        *("The ladder", "Is it a code length?", "Beyond noise?", "By matched order"),
+        *("The ladder", "Is it a code length?", "Beyond noise?", "Bytes", "By matched order"),
         *("Along the text", "Gates", "Calibration", "Training: ebls", "Quantising: ebls"),
         *("Bytes: ebls", "Time"),
     ]
@@ -66,7 +66,7 @@ def test_the_page_is_whole(html):
     parser = Balance()
     parser.feed(html)
     assert parser.faults == [] and parser.open == []
-    assert html.count("<svg") == html.count('role="img"') == 11
+    assert html.count("<svg") == html.count('role="img"') == 12
     assert "Two rows &lt;of&gt; text." in html and "models.ebls.training.steps" in html
 
 
@@ -78,6 +78,9 @@ def test_tables_show_the_figures_of_the_run(html):
         "3.5000",
         "no",
         "4,096 bytes",
+        "hashed (scorer)",
+        "258,452",
+        "19.1%",
         "within noise (seeds)",
     ):
         assert f">{cell}<" in html, cell
@@ -111,7 +114,7 @@ def test_identifiers_of_two_pictures_on_a_page_do_not_clash(html):
 def test_one_seed_has_no_intervals():
     run = made_up_run(seeds=[1])
     shown = list(sections(run))
-    assert shown[0].table[1][2] == "" and len(shown) == 11
+    assert shown[0].table[1][2] == "" and len(shown) == 12
 
 
 def test_a_row_alone_has_neither_gates_nor_orders():

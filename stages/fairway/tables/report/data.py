@@ -14,6 +14,7 @@ from fairway.gates.match import MatchGate, match_gate
 from fairway.rows.entry import NONE, row_seeds
 from fairway.rows.profile import Profile
 from fairway.stage import StageError, read_json, require_file
+from fairway.tables.inputs import RowLedger, read_input
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Run:
     calibration: dict[str, np.ndarray]
     audits: dict[str, dict[str, Any]]
     proofs: dict[str, dict[str, Any]]
+    ledgers: dict[str, RowLedger]
     models: dict[str, ModelRun]
 
     @property
@@ -82,6 +84,9 @@ def load_run(results: Path, config: Mapping[str, Any]) -> Run:
         },
         audits={row: read_json(folder / "audit.json") for row, folder in folders.items()},
         proofs={row: read_json(path) for row, path in proofs.items() if path.is_file()},
+        ledgers={
+            row: read_input(folder / "ledger.json", RowLedger) for row, folder in folders.items()
+        },
         models={
             model: load_model(results / "models" / model, config["seeds"]) for model in models
         },

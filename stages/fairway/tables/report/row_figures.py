@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 
 from fairway.gates.match import MatchGate
 from fairway.rows.profile import Profile
+from fairway.tables.inputs import RowLedger
 from fairway.tables.report.style import INK, color, grid, legend, new_figure
 
+PARTS = ("network", "memory", "code")  # of what a row's decoder needs
 MOST_LINES = 8  # rows in one picture, the last ones of the ladder
 SMOOTHING = 9  # stretches of the text that a point of the curve along it is over
 ENTROPY = np.linspace(0, 7, 141)  # nats
@@ -49,6 +51,25 @@ def ladder(summary: pd.DataFrame, seeds: pd.DataFrame, intervals: Mapping[str, t
     axes.set_xlim(left=0)
     axes.set_xlabel("bits per byte")
     grid(axes, "x")
+    return figure
+
+
+def bytes_by_row(ledgers: Mapping[str, RowLedger]) -> Figure:
+    """What each row's decoder needs, part on part, beside the limit. MB."""
+    figure, axes = new_figure(0.9 + 0.26 * len(ledgers))
+    for place, ledger in enumerate(ledgers.values()):
+        left = 0.0
+        sizes = ledger.largest.network_bytes, ledger.memory_bytes, ledger.bundle_bytes
+        for index, (part, size) in enumerate(zip(PARTS, sizes, strict=True)):
+            label = part if place == 0 else None
+            axes.barh(place, size / 1e6, left=left, color=color(index), height=0.62, label=label)
+            left += size / 1e6
+        axes.plot([ledger.limit_bytes / 1e6] * 2, [place - 0.45, place + 0.45], color="#d2546a")
+    axes.set_yticks(range(len(ledgers)), list(ledgers))
+    axes.set_ylim(len(ledgers) - 0.4, -0.6)
+    axes.set_xlabel("MB (10⁶ bytes); red: the limit")
+    grid(axes, "x")
+    legend(axes, 3)
     return figure
 
 

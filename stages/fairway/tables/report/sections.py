@@ -32,6 +32,7 @@ def sections(run: Run) -> Iterator[Section]:
         yield _ladder(run)
         yield _validity(run)
         yield _noise(run)
+        yield _bytes(run)
         yield from _inside(run)
         for model in run.models:
             yield from _model(run, model)
@@ -118,6 +119,26 @@ def _noise(run: Run) -> Section:
     return Section("Beyond noise?", words, {}, table)
 
 
+def _bytes(run: Run) -> Section:
+    limits = [ledger.limit_bytes for ledger in run.ledgers.values()]
+    table = [["row", "network", "memory", "code", "as source", "all", "of the limit"]]
+    for row, ledger in run.ledgers.items():
+        largest = ledger.largest
+        sizes = largest.network_bytes, ledger.memory_bytes, ledger.bundle_bytes
+        cells = [f"{size:,}" for size in (*sizes, ledger.source_bytes, largest.total_bytes)]
+        mark = "" if ledger.code_counted == "decoder" else " (scorer)"
+        table.append([row + mark, *cells, f"{largest.total_bytes / ledger.limit_bytes:.1%}"])
+    words = (
+        f"All that a row's decoder needs, against the {min(limits):,} bytes allowed: the network "
+        "(of the largest seed), the memory, and the code that it imports of this project, as one "
+        "bundle without comments, compressed; the proof decodes from that bundle. Beside it is "
+        "what the same files have as source. A hashed row has no decoder; what scores it is "
+        "counted. Installed packages and the tokenizer are not, as in the contest."
+    )
+    figures = {"bytes": ("Bytes by row", row_figures.bytes_by_row(run.ledgers))}
+    return Section("Bytes", words, figures, table)
+
+
 def _inside(run: Run) -> Iterator[Section]:
     cached = {row: found for row, found in run.profiles.items() if found.order_nats.size}
     if cached:
@@ -188,8 +209,9 @@ def _model(run: Run, model: str) -> Iterator[Section]:
     figure = model_figures.ledger_bar(parts, ledger["limit_bytes"])
     words = (
         f"{ledger['total_bytes']:,} of {ledger['limit_bytes']:,} bytes are used, "
-        f"{ledger['headroom_bytes']:,} are left. The code is what scoring imports; the rest are "
-        "the sections of the packed model, each compressed by itself."
+        f"{ledger['headroom_bytes']:,} are left. The code is what scoring imports, unpacked: "
+        "room for that of a decoder, which is packed. The rest are the model's sections, each "
+        "compressed by itself."
     )
     yield Section(f"Bytes: {model}", words, {f"bytes_{model}": ("Bytes by what they are", figure)})
 
