@@ -109,6 +109,14 @@ def smoke(finished) -> Iterator[Workflow]:
 
 
 @pytest.fixture
+def spare(finished, tmp_path) -> Workflow:
+    """A copy of the finished smoke run that a test may spoil."""
+    folder = tmp_path / "spare"
+    shutil.copytree(finished.directory, folder, ignore=shutil.ignore_patterns("untouched"))
+    return Workflow(folder)
+
+
+@pytest.fixture
 def without_records(smoke) -> Workflow:
     """The smoke run as it was when it finished, with Snakemake's own records lost."""
     return Workflow(smoke.directory / "untouched")

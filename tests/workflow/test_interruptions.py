@@ -1,5 +1,6 @@
 """Damage in the middle of a run: the next one recovers, or stops with one line that says how."""
 
+import json
 import os
 import re
 import resource
@@ -16,7 +17,6 @@ from support.interpreters import interpreter_with
 from workflow.conftest import ROOT, SMOKE, Workflow, environment, job_counts
 from workflow.test_failures import child_command
 
-SUMMARY = "results/summary.csv"
 ONE_ROW = "results/rows/hashed7_empty/seed2024.json"
 
 
@@ -60,22 +60,27 @@ def errors(output: str) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "damage", "target"),
     [
-        ("models/ebls/seed2024/artifact.bin", flipped, SUMMARY),
+        ("models/ebls/seed2024/artifact.bin", flipped, "results/models/ebls/seed2024/audit.npz"),
         ("models/ebls/seed2024/scores/rank0.npz", truncated, ONE_ROW),
         ("counts/hashed7_empty/rank1.npz", truncated, ONE_ROW),
     ],
     ids=["artifact", "scores", "counts"],
 )
-def test_damaged_file_is_made_again_whatever_its_time(smoke, name, damage, target):
-    path, table = smoke.file(name), scores_of(smoke)
-    content, stat = path.read_bytes(), path.stat()
+def test_damaged_file_is_made_again_whatever_its_time(spare, name, damage, target):
+    path, after = spare.file(name), spare.directory / target
+    content, stat, made = path.read_bytes(), path.stat(), numbers_of(after)
     path.write_bytes(damage(content))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    done = launch(smoke, "--", target)
+    done = launch(spare, "--", target)
     assert done.returncode == 0 and "Traceback" not in done.stdout
-    assert path.read_bytes() == content
-    assert launch(smoke).returncode == 0
-    assert smoke.planned() == {} and scores_of(smoke) == table
+    assert path.read_bytes() == content and numbers_of(after) == made
+
+
+def numbers_of(path: Path) -> object:
+    """A file's content, but of a row's sums without times."""
+    if path.suffix == ".json":
+        return [one["nats"] for one in json.loads(path.read_text())["sums"]]
+    return path.read_bytes()
 
 
 KILL_BEFORE_RENAME = """
@@ -165,26 +170,22 @@ def test_second_run_waits_for_the_first_and_finds_nothing_to_do(smoke):
 
 
 @pytest.mark.slow
-def test_killed_snakemake_leaves_nothing_that_the_next_run_cannot_mend(smoke):
+def test_killed_snakemake_leaves_nothing_that_the_next_run_cannot_mend(spare):
     override = {"caches": {"exact15": {"max_order": 9}}}
-    before = scores_of(smoke)
-    command = smoke.command(override=override)
+    command = spare.command(override=override)
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
     job = wait_for_job(process, "count_ngrams.py")
     shell = job.parent()
     process.kill()
     process.wait()
-    changed = smoke.directory / "override.yaml"
-    done = launch(smoke, changed)
+    changed = spare.directory / "override.yaml"
+    done = launch(spare, changed)
     assert done.returncode != 0 and "is in use by pid" in done.stdout
     job.kill()
     psutil.wait_procs([job, shell], timeout=60)
-    done = launch(smoke, changed)
+    done = launch(spare, changed)
     assert done.returncode == 0 and "removing the lock" in done.stdout, done.stdout
-    assert smoke.planned(override) == {}
-    assert launch(smoke).returncode == 0
-    assert smoke.planned() == {}
-    assert scores_of(smoke) == before
+    assert spare.planned(override) == {}
 
 
 def wait_for_job(snakemake: subprocess.Popen, script: str) -> psutil.Process:
