@@ -12,6 +12,7 @@ again. Prints wall time, memory of the largest process, and bytes on disk by sta
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -28,6 +29,7 @@ from extend_text import extend
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
 from fairway.audit.evidence import AuditTargets, ModelEvidence, audit_targets
+from fairway.codec.ledger import decoder
 from fairway.corpus.byte_accounting import ByteTable
 from fairway.corpus.manifest import Manifest, TokenizerFile, TrainText, ValText
 from fairway.corpus.shards import BOS, read_shard, write_shard
@@ -209,7 +211,9 @@ def write_proofs(place: Place, changed: dict[str, Any]) -> None:
         (artifact,) = plan.model_files(row, "artifact.bin", plan.seeds[:1])
         folder = Path(f"results/rows/{row}")
         (folder / "proof.fwtx").write_bytes(b"")
+        bundle, _ = decoder(plan.specs.pack_row(row))
         known = {"spec": plan.specs.sha256("prove_row", row), "decoded": True}
+        known |= {"bundle_sha256": hashlib.sha256(bundle).hexdigest()}
         write_json(folder / "proof.json", known | {"artifact_sha256": sha256_of(artifact)})
         wrote = folder / "proof.json", folder / "proof.fwtx"
         record(plan, "prove_row", [Path(artifact)], *wrote, row=row)

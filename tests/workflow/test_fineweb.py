@@ -37,6 +37,7 @@ RECORD_JOBS = {
     "score_targets": 48,
     "count_ngrams": 5,
     "audit_cache": 5,
+    "pack_row": 14,
     "mix_scores": 42,
     "audit_row": 14,
     "prove_row": 6,

@@ -103,6 +103,7 @@ def planned_jobs(
         for _seed in row_seeds(config, row):
             yield Job("mix_scores", corpus.targets * (_orders(cache) if every_order else 1))
     for _row in config["rows"]:
+        yield Job("pack_row")
         yield Job("audit_row")
     for row in config["rows"]:
         if is_decodable(config, row):

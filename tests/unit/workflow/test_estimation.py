@@ -54,6 +54,7 @@ def test_jobs_of_every_rule(config: dict[str, Any]) -> None:
         "score_targets": 48,
         "count_ngrams": 5,
         "audit_cache": 5,
+        "pack_row": 14,
         "mix_scores": 42,
         "audit_row": 14,
         "prove_row": 6,
@@ -100,5 +101,5 @@ def test_table_has_totals(config: dict[str, Any]) -> None:
     found = estimate(config, CORPUS, sizes_of(config))
     table = as_markdown(found, CORPUS)
     gpu_hours = sum(cost.gpu_seconds for cost in found.rules) / 3600
-    assert f"| **total** | 147 | | {gpu_hours:.2f} |" in table
+    assert f"| **total** | 161 | | {gpu_hours:.2f} |" in table
     assert "100,001 validation tokens (made up)" in table
