@@ -145,6 +145,16 @@ def larger(typing_context, a, b):
 
 
 @intrinsic
+def multiply_add(typing_context, a, b, c):
+    """a·b + c, rounded once, lane by lane."""
+
+    def generate(context, builder, signature, arguments):
+        return _call(builder, "fma", *arguments)
+
+    return lanes_type(*[lanes_type] * 3), generate
+
+
+@intrinsic
 def within(typing_context, value, lowest, highest):
     """Every lane, but at least `lowest` and at most `highest`."""
 

@@ -78,8 +78,9 @@ class Model(nn.Module):
         deviations = [layer.gated_deviations() for layer in self.layers]
         x0 = self._smear(embedded, torch.zeros_like(embedded[:, :1]))
         return self._layers(
-            tokens, x0, 0, deviations, lambda index, q, k, v: attend(q, k, v), last
-        )
+            tokens, x0, self.rotary(0, tokens.shape[1]), deviations,
+            lambda index, q, k, v: attend(q, k, v), last,
+        )  # fmt: skip
 
     def start_state(self, batch: int, length: int) -> State:
         """An empty state for `step`, with room for `length` tokens."""
@@ -95,11 +96,11 @@ class Model(nn.Module):
             [layer.gated_deviations() for layer in self.layers],
         )
 
-    def step(self, tokens: Tensor, state: State) -> Tensor:
+    def step(self, tokens: Tensor, state: State, last: int | None = None) -> Tensor:
         """Continue `state` by tokens (batch, time) → their logits (batch, time, vocab).
 
         An empty state takes any number of tokens, a later one takes one at a time. The logits
-        are those of a forward over all tokens so far, up to rounding.
+        are those of a forward over all tokens so far, up to rounding. last: as in `forward`.
         """
         start, stop = state.position, state.position + tokens.shape[1]
         if start and tokens.shape[1] != 1:
@@ -110,11 +111,25 @@ class Model(nn.Module):
             keys[:, :, start:stop], values[:, :, start:stop] = k, v
             return attend(q, keys[:, :, :stop], values[:, :, :stop])
 
-        embedded = self._embed(tokens, state.token)
-        x0 = self._smear(embedded, state.embedded)
-        logits = self._head(self._layers(tokens, x0, start, state.deviations, attend_cached))
+        rotary = self.rotary(start, stop - start)
+        logits, embedded = self.continued(
+            tokens, state.token, state.embedded, rotary, state.deviations, attend_cached, last
+        )
         state.position, state.token, state.embedded = stop, tokens[:, -1:], embedded[:, -1:]
         return logits
+
+    def continued(
+        self, tokens, token_before, embedded_before, rotary, deviations, attend_in, last=None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of tokens (batch, time) and their embeddings, behind what came before them.
+
+        token_before, embedded_before, deviations: as a `State` has them; rotary: of the tokens'
+        positions; attend_in(layer index, q, k, v): attention to all tokens so far.
+        """
+        embedded = self._embed(tokens, token_before)
+        x0 = self._smear(embedded, embedded_before)
+        x = self._layers(tokens, x0, rotary, deviations, attend_in, last)
+        return self._head(x), embedded
 
     def penalty(self) -> Tensor:
         """gamma_penalty · Σ γ: the cost of letting virtual layers deviate."""
@@ -132,7 +147,7 @@ class Model(nn.Module):
         gate = torch.sigmoid(self.smear_logit).to(x.dtype)
         return torch.lerp(x, torch.cat((x_before, x[:, :-1]), dim=1), gate)
 
-    def _rotary(self, start: int, time: int) -> tuple[Tensor, Tensor]:
+    def rotary(self, start: int, time: int) -> tuple[Tensor, Tensor]:
         """Cosine and sine, (time, pairs), of positions from `start`.
 
         The base is NTK-scaled by the length the model is meant for, not by the length of this
@@ -147,9 +162,8 @@ class Model(nn.Module):
         angles = positions[:, None] * base**-exponents
         return angles.cos(), angles.sin()
 
-    def _layers(self, tokens, x0, start, deviations, attend_in, last=None) -> Tensor:
+    def _layers(self, tokens, x0, rotary, deviations, attend_in, last=None) -> Tensor:
         """All virtual layers, x0 → x of the `last` positions; attend_in(layer index, q, k, v)."""
-        rotary = self._rotary(start, tokens.shape[1])
         values = None if self.value_embedding is None else self.value_embedding(tokens)
         half = len(self.layers) // 2
         x, first_value, skips = x0, None, []
