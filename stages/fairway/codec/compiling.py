@@ -6,6 +6,7 @@ copied to the memory once. A call that there is no instruction for is an error t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ class Compiler:
         if target.is_floating_point():
             self._elementwise(Operation.COPY, target, source)
         else:
-            self._with_wholes(Operation.TIMES, target, source, self._number(1))
+            self._with_wholes(Operation.TIMES, target, source, self._operand(1, False))
 
     def _changes(self, tensor: Tensor) -> bool:
         return storage_of(tensor) in self._recording.changing
@@ -132,22 +133,28 @@ class Compiler:
             self._used[real] += region.size
         return self._places[key, real]
 
-    def _number(self, value: float | Tensor) -> Tensor:
+    def _operand(self, value: float | Tensor, real: bool) -> Tensor:
         """A number as a tensor."""
         if isinstance(value, Tensor):
             return value
-        return self._numbers.setdefault((type(value), value), torch.tensor(value))
+        number = torch.tensor(value, dtype=torch.float32 if real else torch.int64)
+        return self._numbers.setdefault((value, real), number)
 
     def _compile(self, call: Call) -> None:
         function, arguments, out = call.function, call.arguments, call.results[0]
-        operands = [self._number(each) for each in arguments if isinstance(each, Tensor | float | int)]
+        real = out.is_floating_point()
+        operands = [
+            self._operand(each, real)
+            for each in arguments
+            if isinstance(each, Tensor | float | int)
+        ]
         if function is Attention:
             self._attend(*arguments, out)
         elif function == aten.cat.default:
             self._join(*arguments, out)
-        elif not out.is_floating_point():
+        elif not real and function in _OF_WHOLES:
             self._with_wholes(_OF_WHOLES[function], out, *operands)
-        elif function in _TWO:
+        elif real and function in _TWO and len(operands) == 2:
             self._elementwise(_TWO[function], out, *operands)
         elif function in _ONE:
             self._elementwise(_ONE[function], out, arguments[0])
@@ -181,19 +188,19 @@ class Compiler:
     def _elementwise(self, operation: Operation, out: Tensor, *operands: Tensor) -> None:
         constant = [each if self._changes(each) else each.contiguous() for each in operands]
         sizes, steps = _loops(out.shape, [out, *(each.expand(out.shape) for each in constant)])
-        places = [[self.place(each), *of] for each, of in zip((out, *operands), steps, strict=True)]
-        self._add(operation, *sizes, *sum(places, []))
+        places = [
+            [self.place(each), *of] for each, of in zip((out, *operands), steps, strict=True)
+        ]
+        self._add(operation, *sizes, *chain.from_iterable(places))
 
     def _sum(self, source: Tensor, dimensions: list[int], keeps: bool, out: Tensor, mean: bool):
         """Of the last dimension, or its mean."""
         if not keeps or [number % source.dim() for number in dimensions] != [source.dim() - 1]:
             raise NotImplementedError(f"sum over {dimensions}; expected the last, and kept")
         sizes, steps = _loops(source.shape, [out.expand(source.shape), source])
-        self._add(
-            Operation.SUM, *sizes, self.place(out), *steps[0], self.place(source), *steps[1]
-        )
+        self._add(Operation.SUM, *sizes, self.place(out), *steps[0], self.place(source), *steps[1])
         if mean:
-            self._elementwise(Operation.DIVIDE, out, out, self._number(float(source.shape[-1])))
+            self._elementwise(Operation.DIVIDE, out, out, self._operand(source.shape[-1], True))
 
     def _join(self, parts: list[Tensor], dimension: int, out: Tensor) -> None:
         start = 0

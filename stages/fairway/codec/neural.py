@@ -30,7 +30,10 @@ class Stepper:
         self.deviations = [layer.gated_deviations() for layer in model.layers]
         cosines, sines = model.rotary(0, length)
         token, before = (torch.zeros(1, 1, dtype=torch.int64) for _ in range(2))
-        position, embedded = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1, model.config.width)
+        position, embedded = (
+            torch.zeros(1, dtype=torch.int64),
+            torch.zeros(1, 1, model.config.width),
+        )
 
         def one_token(recording: Recording) -> tuple[Tensor, Tensor]:
             def attend(index: int, *parts: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Call(NamedTuple):
-    """One call: its function, a torch operator or any other; arguments and results as they were."""
+    """One call: its function, torch's operator or any other, and what went in and came out."""
 
     function: Any
     arguments: tuple

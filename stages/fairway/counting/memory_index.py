@@ -3,24 +3,29 @@
 Suffixes that begin with the same w tokens stand together, ordered by the token after these. So a
 context is an interval, found within that of the context one token shorter by bisection, and the
 tokens that followed it are the interval's steps (suffix arrays: Manber and Myers, 1993). Only the
-first tokens of a suffix count, as many as the longest context and its target have.
+first tokens of a suffix count, as many as the longest context and its target have. The steps of
+contexts of one token, by far the widest, are kept.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from fairway.kernels.compiled import compiled
+from fairway.kernels.compiled import borrowing, compiled
 
 _TOKENS = 1 << 16  # any token is below it
 _ENDS = -1  # stands for the token behind the memory's last
 
 
 class MemoryIndex(NamedTuple):
-    """tokens: uint16 (tokens,); suffixes: uint32 (tokens,), where they begin, in order."""
+    """tokens: uint16 (tokens,); suffixes: uint32 (tokens,), where they begin, in order.
+
+    pairs: uint32 (different pairs + 1,), the first place in `suffixes` of each two first tokens.
+    """
 
     tokens: np.ndarray
     suffixes: np.ndarray
+    pairs: np.ndarray
 
 
 def index_memory(tokens: np.ndarray, depth: int) -> MemoryIndex:
@@ -36,7 +41,22 @@ def index_memory(tokens: np.ndarray, depth: int) -> MemoryIndex:
     for distance in range(depth - 1, -1, -1):
         _sort_by_token(padded, distance, suffixes, spare)
         suffixes, spare = spare, suffixes
-    return MemoryIndex(plain, suffixes)
+    return MemoryIndex(plain, suffixes, _pairs(plain, suffixes, spare))
+
+
+@compiled
+def _pairs(tokens, suffixes, places):
+    """Where the first two tokens of suffixes are not those of the one before, and the end."""
+    used, before = 0, -1
+    for place in range(suffixes.size):
+        start = np.int64(suffixes[place])
+        second = np.int64(tokens[start + 1]) if start + 1 < tokens.size else _ENDS
+        pair = tokens[start] * (_TOKENS + 1) + second + 1
+        if pair != before:
+            places[used] = place
+            used += 1
+        before = pair
+    return np.append(places[:used], np.uint32(suffixes.size))
 
 
 @compiled
@@ -82,23 +102,43 @@ def advance_intervals(index, intervals, token):
         intervals[width, 1] = _first_above(index, first, high, width - 1, token)
 
 
-@compiled
-def add_followers(index, width, interval, row):
-    """Add what followed a context of `width` tokens to totals, distinct and hits of one order.
+@borrowing
+def _end_of_run(index, place, high, width, token):
+    """The first place behind `place`, or high, whose token behind `width` is above `token`."""
+    step = 1
+    while place + step < high and _token(index, place + step, width) == token:
+        place += step
+        step *= 2
+    return _first_above(index, place + 1, min(place + step, high), width, token)
 
-    row: (totals, distinct, hits), uint32 of shapes (1,), (1,) and (vocabulary,). The memory's
-    first token has nothing before it and is no target.
+
+@borrowing
+def _add_follower(index, width, token, count, row, totals, distinct, hits):
+    if width == 0 and token == index.tokens[0]:
+        count -= 1
+    if token != _ENDS and count:
+        distinct[row] += hits[row, token] == 0
+        hits[row, token] += np.uint32(count)
+        totals[row] += np.uint32(count)
+
+
+@compiled
+def add_followers(index, narrowest, intervals, totals, distinct, hits):
+    """Add what followed each context to totals (orders,), distinct (orders,) and hits, all uint32.
+
+    Row k is the context of narrowest + k tokens; hits: (orders, vocabulary). The memory's first
+    token has nothing before it and is no target.
     """
-    totals, distinct, hits = row
-    place, high = interval
-    while place < high:
-        token = _token(index, place, width)
-        stop = _first_above(index, place + 1, high, width, token)
-        count = np.uint32(stop - place)
-        if width == 0 and token == index.tokens[0]:
-            count -= np.uint32(1)
-        if token != _ENDS and count:
-            distinct[0] += hits[token] == 0
-            hits[token] += count
-            totals[0] += count
-        place = stop
+    for row in range(totals.size):
+        width = narrowest + row
+        place, high = intervals[width]
+        pair = np.searchsorted(index.pairs, place) if width == 1 else 0
+        while place < high:
+            token = _token(index, place, width)
+            if width == 1:
+                pair += 1
+                stop = np.int64(index.pairs[pair])
+            else:
+                stop = _end_of_run(index, place, high, width, token)
+            _add_follower(index, width, token, stop - place, row, totals, distinct, hits)
+            place = stop

@@ -120,9 +120,7 @@ class MemoryContexts:
     def add(self, totals: np.ndarray, hits: np.ndarray, distinct: np.ndarray) -> None:
         """Add what followed the contexts to counts as `OnlineCounts.read` gives them."""
         narrowest = self.settings.min_order - 1
-        for row in range(len(totals)):
-            counts = totals[row : row + 1], distinct[row : row + 1], hits[row]
-            add_followers(self.index, narrowest + row, self.intervals[narrowest + row], counts)
+        add_followers(self.index, narrowest, self.intervals, totals, distinct, hits)
 
 
 class OnlineCounts:

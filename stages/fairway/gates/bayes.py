@@ -141,11 +141,12 @@ class BayesGate(BayesSettings):
         model: the model's probabilities (vocabulary,); counts: totals and distinct (orders,),
         hits (orders, vocabulary), at that target.
         """
-        mixed = np.empty(len(model))
+        mixed = np.array(model, dtype=np.float64)
         rows = counts.totals[None], counts.hits, counts.distinct[None]
         distribution_at(
-            model, entropy, rows, state.levels, state.learned, state.trees, state.scratch, mixed
-        )
+            entropy, rows, state.levels, state.learned, state.trees, state.scratch,
+            np.empty(len(model), dtype=np.uint32), mixed,
+        )  # fmt: skip
         return mixed
 
     def _levels(self) -> Levels:

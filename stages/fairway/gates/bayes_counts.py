@@ -15,8 +15,9 @@ from fairway.gates.document_counts import (
     forget_document,
     observe_document,
     read_document_hits,
+    read_document_successors,
 )
-from fairway.gates.successors import SuccessorTree, fetch_ahead, observe, read_hits
+from fairway.gates.successors import SuccessorTree, fetch_ahead, observe, read_successors
 from fairway.gates.trees import read_contexts
 from fairway.kernels.compiled import borrowing
 from fairway.kernels.dictionary import slot_shift
@@ -92,10 +93,22 @@ def read_row(trees, counts, source_row, levels, block, row):
 
 
 @borrowing
-def read_token(trees, token, levels, block, row):
-    """How often `token` followed the trees' contexts: fills hits, changes no state."""
-    read_hits(trees.text, levels.text, token, block.hits, row)
-    read_document_hits(trees.document, levels.document, token, block.hits, row)
+def read_vocabulary(trees, counts, level, levels, hits):
+    """Fill how often each token, (vocabulary,), followed the context of a level with total ≥ 1.
+
+    counts: of the exact cache at this target, hits (orders, vocabulary) in the middle.
+    """
+    for i in range(levels.text.size):
+        if levels.text[i] == level:
+            read_successors(trees.text, i + 1, hits)
+    for i in range(levels.document.size):
+        if levels.document[i] == level:
+            read_document_successors(trees.document, i + 1, hits)
+    for i in range(levels.cache.size):
+        if levels.cache[i] == level:
+            column = levels.first_column[0] + np.uint64(i)
+            for token in range(hits.size):
+                hits[token] = counts[1][column, token]
 
 
 @borrowing

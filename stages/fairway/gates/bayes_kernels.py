@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fairway.gates.bayes_counts import describe, gather_counts, read_row, read_token, share_hits
+from fairway.gates.bayes_counts import describe, gather_counts, read_row, read_vocabulary
 from fairway.gates.document_counts import has_room
 from fairway.kernels.compiled import borrowing
 from fairway.kernels.lane_chains import mix_lanes, multiply_back
@@ -230,20 +230,26 @@ def mix_targets(tokens, nll, entropy, counts, levels, learned, trees, scratch, r
 
 
 @borrowing
-def distribution_at(model, entropy, counts, levels, learned, trees, scratch, mixed):
-    """Fill mixed, float64 (vocabulary,), with p(v) of the next target; changes no state.
+def _mix_level(trust, total, hits, mixed):
+    """One level of the chain, for all tokens at once."""
+    kept, each = 1.0 - trust, trust / total
+    for token in range(mixed.size):
+        mixed[token] = kept * mixed[token] + each * hits[token]
 
-    model: the model's probabilities, (vocabulary,); counts: of the exact cache at this target,
-    totals and distinct (1, orders), hits (orders, vocabulary).
+
+@borrowing
+def distribution_at(entropy, counts, levels, learned, trees, scratch, hits, mixed):
+    """The model's probabilities `mixed`, float64 (vocabulary,), become p(v) of the next target.
+
+    counts: of the exact cache at this target, totals and distinct (1, orders), hits (orders,
+    vocabulary); hits: scratch, uint32 (vocabulary,). Changes no state.
     """
     block, work = scratch
     read_row(trees, counts, 0, levels, block, 0)
     describe(block, 1, levels)
     _weigh(np.float64(entropy), block, 0, learned, work)
-    for token in range(model.size):
-        read_token(trees, token, levels, block, 0)
-        for k in range(levels.cache.size):
-            hits = counts[1][levels.first_column[0] + np.uint64(k), token]
-            block.hits[0, levels.cache[k]] = hits
-        share_hits(block, 0)
-        mixed[token] = _chain(np.float64(model[token]), block, 0, work)
+    for level in range(block.last[0] + 1):
+        total = block.total[0, level]
+        if total:
+            read_vocabulary(trees, counts, level, levels, hits)
+            _mix_level(np.float64(work.trust[level]), total, hits, mixed)

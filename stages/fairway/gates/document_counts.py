@@ -179,6 +179,19 @@ def _count_first(document, token, pair_is_new, shift):
 
 
 @borrowing
+def _hits_of_token(document, node, token, shift):
+    """How often `token` followed a context that is a node with children."""
+    key = _child_key(document, node, token)
+    slot = _find(document.table, key, shift)
+    return hits_of(document.table[slot, 1]) if document.table[slot, 0] == key else np.uint64(0)
+
+
+@borrowing
+def _only_successor(document, node):
+    return document.tokens[document.nodes[node, _FIRST]]
+
+
+@borrowing
 def read_document_hits(document, levels, token, hits, row):
     """Fill how often `token` followed the context of order n at [row, levels[n−1]]."""
     shift = slot_shift(document.table)
@@ -188,12 +201,21 @@ def read_document_hits(document, levels, token, hits, row):
         if node == NO_NODE or document.nodes[node, TOTAL] == 0:
             continue
         if i > 0 and document.nodes[node, TOTAL] == 1:
-            hits[row, levels[i]] = document.tokens[document.nodes[node, _FIRST]] == token
-            continue
-        key = _child_key(document, node, token)
-        slot = _find(document.table, key, shift)
-        if document.table[slot, 0] == key:
-            hits[row, levels[i]] = hits_of(document.table[slot, 1])
+            hits[row, levels[i]] = _only_successor(document, node) == token
+        else:
+            hits[row, levels[i]] = _hits_of_token(document, node, token, shift)
+
+
+@borrowing
+def read_document_successors(document, order, hits):
+    """Fill how often each token, (vocabulary,), followed the context of this order, total ≥ 1."""
+    shift, node = slot_shift(document.table), document.context[order - 1]
+    if order > 1 and document.nodes[node, TOTAL] == 1:
+        hits[:] = 0
+        hits[_only_successor(document, node)] = 1
+    else:
+        for token in range(hits.size):
+            hits[token] = _hits_of_token(document, node, token, shift)
 
 
 @borrowing

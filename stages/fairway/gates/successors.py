@@ -84,16 +84,13 @@ def with_room(tree: SuccessorTree, tokens: int) -> SuccessorTree:
 
 
 @borrowing
-def read_hits(tree, levels, token, hits, row):
-    """Fill how often `token` was counted after the context of order n at [row, levels[n−1]]."""
-    shift = slot_shift(tree.table)
-    for i in range(levels.size):
-        hits[row, levels[i]] = 0
-        if tree.context[i] != NO_NODE:
-            key = gram_key(tree.context[i], token)
-            slot = find_slot(tree.table, key, scramble(key), shift)
-            if tree.table[slot, 0]:
-                hits[row, levels[i]] = hits_of(tree.table[slot, 1])
+def read_successors(tree, order, hits):
+    """Fill how often each token, (vocabulary,), was counted after the context of this order."""
+    shift, context = slot_shift(tree.table), tree.context[order - 1]
+    for token in range(hits.size):
+        key = gram_key(context, token)
+        slot = find_slot(tree.table, key, scramble(key), shift)
+        hits[token] = hits_of(tree.table[slot, 1]) if tree.table[slot, 0] else 0
 
 
 @borrowing

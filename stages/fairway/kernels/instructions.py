@@ -178,7 +178,9 @@ def _attend(reals, step, position):
                 score = same(0.0)
                 for k in range(inner):
                     score = multiply_add(
-                        same(reals[query + head + k]), load(reals, own_keys + k * length + at), score
+                        same(reals[query + head + k]),
+                        load(reals, own_keys + k * length + at),
+                        score,
                     )
                 store(reals, scratch + at, score * scale)
             for at in range(count, beyond):
