@@ -16,7 +16,7 @@ A fresh process decodes the file from the row's bundle, with the artifact and th
 row has them, the tokenizer, and nothing else of this project. Its text must be the validation text
 byte for byte, with a NUL byte between documents: the original one as it was read, or, where the
 tokens do not give that back, what they decode to; the proof's `text` says which. The file must not
-be longer than what mix_scores claims for these targets, but for 0.5 % and 64 bytes. A row with
+be longer than what mix_scores claims for these targets, but for 0.1 % and 64 bytes. A row with
 hashed counts is refused.
 """
 
@@ -83,10 +83,13 @@ def decode_elsewhere(options: argparse.Namespace, row: str) -> bytes:
         ):
             command += [part for path in paths for part in (f"--{flag}", str(path.resolve()))]
         command += [str(options.file.resolve()), str(output)]
-        done = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise StageError(f"row {row}: decoder ended with {done.returncode}: {last}")
+        last = "no message"
+        with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as decoder:
+            for line in decoder.stderr:  # its progress; at the end, if it failed, why
+                print(line, end="", file=sys.stderr, flush=True)
+                last = line.strip() or last
+        if decoder.returncode:
+            raise StageError(f"row {row}: decoder ended with {decoder.returncode}: {last}")
         return output.read_bytes()
 
 

@@ -49,7 +49,7 @@ def test_decodable_row_is_proven(smoke, row):
     assert proof["bundle_sha256"] == sha256_of(smoke.file(f"decoders/{row}.py"))
     assert SIZES["proof"]["bytes"] <= proof["bytes"] < SIZES["proof"]["bytes"] + 16
     assert proof["file_bits"] == 8 * smoke.file(f"rows/{row}/proof.fwtx").stat().st_size
-    assert 0 < proof["file_bits"] - proof["claimed_bits"] <= 0.005 * proof["claimed_bits"] + 512
+    assert 0 < proof["file_bits"] - proof["claimed_bits"] <= 0.001 * proof["claimed_bits"] + 512
     assert proof["claimed_bits"] < 8 * proof["bytes"] / 2, "not much of a model"
 
 

@@ -98,9 +98,13 @@ def _describe(error: jsonschema.ValidationError) -> str:
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in found]
         return f"config key `{_dotted([*error.absolute_path, missing[0]])}`: missing"
-    if error.validator == "enum" and isinstance(found, str):
+    if error.validator == "enum":
         known = [str(value) for value in error.validator_value]
-        return f"config key `{place}`: {found!r}; {_nearest(found, known)}"
+        hint = _nearest(found, known) if isinstance(found, str) else f"expected {', '.join(known)}"
+        return f"config key `{place}`: {found!r}; {hint}"
+    if error.validator == "anyOf":
+        reasons = (_describe(choice).partition("; ")[2] for choice in error.context)
+        return f"config key `{place}`: {found!r}; {', or '.join(reasons)}"
     if error.validator == "type":
         kinds = error.validator_value
         kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)

@@ -24,6 +24,7 @@ COUNT_BYTES = {
     "match": 9,
     "orders": 31,
 }  # per target; orders: measured, 10 M tokens of English
+TEXT_BYTES = 2.44  # per target; measured, English at a vocabulary of 1,024
 MEMORY_BYTES = 0.46  # per token of a packed memory; measured, docstrings (LZMA)
 RESUME_COPIES = 4  # of the weights: themselves, momentum, EMA, SWA
 
@@ -107,7 +108,8 @@ def planned_jobs(
         yield Job("audit_row")
     for row in config["rows"]:
         if is_decodable(config, row):
-            yield Job("prove_row", config["proof"]["bytes"])
+            wanted, text = config["proof"]["bytes"], int(TEXT_BYTES * corpus.targets)
+            yield Job("prove_row", text if wanted == "all" else min(wanted, text))
     yield Job("aggregate_seeds")
 
 

@@ -27,7 +27,8 @@ def test_proven_part_has_the_wanted_bytes():
     for wanted in (1, 100, 333):
         targets = proven_targets(tokens, sizes, TABLE, wanted)
         assert sizes[: targets - 1].sum() < wanted <= sizes[:targets].sum()
-    assert proven_targets(tokens, sizes, TABLE, int(sizes.sum()) + 1) == len(sizes)
+    for wanted in (int(sizes.sum()) + 1, "all"):
+        assert proven_targets(tokens, sizes, TABLE, wanted) == len(sizes)
 
 
 def test_proven_part_ends_with_a_whole_character():

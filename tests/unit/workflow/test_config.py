@@ -85,6 +85,8 @@ def test_unknown_key_names_the_nearest(config):
         ("gates.adaptive.kind", "order_adaptiv", "did you mean `order_adaptive`"),
         ("corpus.val_fraction", 1.5, "corpus.val_fraction"),
         ("ranks", 0, "`ranks`"),
+        ("proof.bytes", "al", "'al'; expected integer, or did you mean `all`?"),
+        ("proof.bytes", 0, "0; expected at least 1, or expected all"),
         ("seeds", [1, 1], "each seed once"),
     ],
 )

@@ -97,6 +97,13 @@ def test_undeclared_speed_names_its_key(config: dict[str, Any]) -> None:
         estimate(config, CORPUS, sizes_of(config))
 
 
+@pytest.mark.parametrize(("wanted", "size"), [(4096, 4096), ("all", 244_000), (10**9, 244_000)])
+def test_a_proof_is_of_so_many_bytes(config: dict[str, Any], wanted, size) -> None:
+    config["proof"]["bytes"] = wanted
+    jobs = planned_jobs(config, CORPUS, sizes_of(config))
+    assert {job.size for job in jobs if job.rule == "prove_row"} == {size}
+
+
 def test_table_has_totals(config: dict[str, Any]) -> None:
     found = estimate(config, CORPUS, sizes_of(config))
     table = as_markdown(found, CORPUS)
