@@ -133,12 +133,12 @@ def everything(work: Workload) -> None:
 
 
 def rotation_on_the_cpu() -> mock._patch:
-    right = network.Model._rotary
+    right = network.Model.rotary
 
     def wrong(*arguments) -> tuple[Tensor, ...]:
         return tuple(part.cpu() for part in right(*arguments))
 
-    return mock.patch.object(network.Model, "_rotary", wrong)
+    return mock.patch.object(network.Model, "rotary", wrong)
 
 
 def read_in_muon() -> mock._patch:

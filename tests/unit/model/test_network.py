@@ -164,7 +164,7 @@ def test_rotation_depends_on_distance_alone() -> None:
     q, k = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(0))
 
     def score(i: int, j: int) -> float:
-        turned = rotate(q, model.rotary(i, 1)) * rotate(k, model._rotary(j, 1))
+        turned = rotate(q, model.rotary(i, 1)) * rotate(k, model.rotary(j, 1))
         return turned.sum().item()
 
     assert score(7, 3) == pytest.approx(score(14, 10), abs=1e-5)
