@@ -46,6 +46,11 @@ class Recording(TorchDispatchMode):
         self.changing = {storage_of(tensor) for tensor in inputs}
         self._kept: list[Any] = [inputs]
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Whether torch's compiler, seconds to import, is asked to look away; it does not run."""
+        return False
+
     def __torch_dispatch__(self, function, types, args=(), kwargs=None) -> Any:
         results = function(*args, **(kwargs or {}))
         self._kept.append(results)
