@@ -222,7 +222,7 @@ def test_hashed_rows_are_refused_with_the_reason():
 
 
 def test_overhead_has_a_limit():
-    limit = 10_050 + OVERHEAD_BITS
-    assert overhead_fraction(limit - 2, 10_000.0, "r") == pytest.approx(0.056)
-    with pytest.raises(StageError, match=r"row r: a file of 10563 bits for 10000\.0 claimed"):
+    limit = 10_010 + OVERHEAD_BITS
+    assert overhead_fraction(limit - 2, 10_000.0, "r") == pytest.approx(0.052)
+    with pytest.raises(StageError, match=r"row r: a file of 10523 bits for 10000\.0 claimed"):
         overhead_fraction(limit + 1, 10_000.0, "r")
