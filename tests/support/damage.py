@@ -14,9 +14,10 @@ import numpy as np
 import torch
 import zstandard
 
-from fairway.artifact import container, sections
+from fairway.artifact import container
 from fairway.codec.file import MAGIC
 from fairway.counting import memories
+from fairway.files.compression import COMPRESSORS, Compressor, compress, decompress
 from fairway.files.tensors import load_tensors, save_tensors
 from fairway.json_text import SEAL, sealed
 from fairway.stage import parse_json
@@ -40,14 +41,51 @@ def artifact(content: bytes, generator: np.random.Generator) -> bytes:
         header = changed_json(json.loads(rest[4 : 4 + length]), generator)
         text = json_text(header, generator).encode()
         rest = struct.pack("<I", len(text)) + text + rest[4 + length :]
+    elif kind < 6:
+        return _packed(_changed_sections(generator), generator)
     else:
-        rest = _packed(_changed_sections(generator), generator)
+        return _changed_code(generator)
+    return resealed(rest)
+
+
+def artifact_parts(content: bytes) -> dict[str, tuple[int, bytes]]:
+    """By section of an artifact, its raw size and its packed bytes."""
+    start = len(container.MAGIC) + 32
+    length = struct.unpack_from("<I", content, start)[0]
+    position, result = start + 4 + length, {}
+    for name, size, packed in json.loads(content[start + 4 : position])["sections"]:
+        result[name] = size, content[position : position + packed]
+        position += packed
+    return result
+
+
+def artifact_sections(content: bytes, name: Compressor) -> dict[str, bytes]:
+    """The sections of an artifact by a general compressor, unpacked."""
+    parts = artifact_parts(content)
+    return {key: bytes(decompress(name, part, size)) for key, (size, part) in parts.items()}
+
+
+def artifact_of(name: str, parts: dict[str, tuple[int, bytes]]) -> bytes:
+    """An artifact of sections that declare these raw sizes, its checksum right."""
+    entries = [[key, size, len(part)] for key, (size, part) in parts.items()]
+    header = json.dumps({"compressor": name, "sections": entries}).encode()
+    payload = b"".join(part for _, part in parts.values())
+    return resealed(struct.pack("<I", len(header)) + header + payload)
+
+
+def resealed(rest: bytes) -> bytes:
+    """An artifact of everything behind the checksum."""
     return container.MAGIC + hashlib.sha256(rest).digest() + rest
 
 
 @cache
 def _sections() -> dict[str, bytes]:
-    return sections.sections(tiny_quantized().stored)
+    return artifact_sections(container.encode(tiny_quantized().stored, "zstd"), "zstd")
+
+
+@cache
+def _coded() -> dict[str, tuple[int, bytes]]:
+    return artifact_parts(container.encode(tiny_quantized().stored, "ans"))
 
 
 def _changed_sections(generator: np.random.Generator) -> dict[str, bytes]:
@@ -66,14 +104,27 @@ def _changed_sections(generator: np.random.Generator) -> dict[str, bytes]:
 
 def _packed(raw: dict[str, bytes], generator: np.random.Generator) -> bytes:
     small = sum(map(len, raw.values())) < _BOMB
-    name = chosen(generator, ("lzma", "zstd")) if small else "zstd"  # LZMA would take long
-    compress = (
-        zstandard.ZstdCompressor().compress if name == "zstd" else container.compressor(name)
-    )
-    parts = {key: compress(part) for key, part in raw.items()}
-    entries = [[key, len(raw[key]), len(part)] for key, part in parts.items()]
-    header = json.dumps({"compressor": name, "sections": entries}).encode()
-    return struct.pack("<I", len(header)) + header + b"".join(parts.values())
+    name = chosen(generator, COMPRESSORS) if small else "zstd"  # LZMA would take long
+    parts = {}
+    for key, part in raw.items():
+        quick = zstandard.ZstdCompressor().compress
+        parts[key] = len(part), quick(part) if name == "zstd" else compress(name, part)
+    return artifact_of(name, parts)
+
+
+def _changed_code(generator: np.random.Generator) -> bytes:
+    """An artifact by the ANS coder: the code of a section, its size or the index another."""
+    parts = dict(_coded())
+    name = chosen(generator, list(parts))
+    size, part = parts[name]
+    if name == "index":
+        index = json.loads(decompress("lzma", part, size))
+        raw = json_text(changed_json(index, generator), generator).encode()
+        parts[name] = len(raw), compress("lzma", raw)
+    else:
+        size += int(generator.integers(-1, 2)) * int(generator.integers(2))
+        parts[name] = size, changed_bytes(part, generator)
+    return artifact_of("ans", parts)
 
 
 def fwtx(content: bytes, generator: np.random.Generator) -> bytes:

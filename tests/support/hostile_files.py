@@ -62,7 +62,7 @@ def saved(save: Callable[[Path], Any], folder: Path, suffix: str) -> bytes:
 
 def packed() -> bytes:
     """A tiny artifact."""
-    return container.encode(tiny_quantized().stored, "zstd", container.compressor("zstd"))
+    return container.encode(tiny_quantized().stored, "zstd")
 
 
 def read_artifact(path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fairway.artifact.container import compressor, encode
+from fairway.artifact.container import encode
 from fairway.artifact.storage import FLOAT32, StoredModel
 from fairway.codec.file import Codec
 from fairway.codec.neural import Network
@@ -98,7 +98,7 @@ def write_artifact(path: Path, tokenizer_sha256: str, seed: int = 0) -> Path:
     tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     kinds = dict.fromkeys(tensors, FLOAT32)
     stored = StoredModel(model.config.to_dict(), tokenizer_sha256, kinds, tensors)
-    path.write_bytes(encode(stored, "zstd", compressor("zstd")))
+    path.write_bytes(encode(stored, "zstd"))
     return path
 
 

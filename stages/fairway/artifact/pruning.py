@@ -6,17 +6,16 @@ its column's entry on the diagonal of the Hessian. The cheapest are set first, o
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fairway.artifact.container import compressor, encode
+from fairway.artifact.coders.named import Coder, CoderName, coder
+from fairway.artifact.container import encode
 from fairway.artifact.storage import INT6, RowIntegers, StoredModel
 
 MAX_PROBES = 10
-_REMEMBERED = 8  # compressed sections: all that pruning leaves alone, and a few int6
 
 
 class PruningOrder:
@@ -102,6 +101,22 @@ def fit(packed_bytes: Callable[[int], int], most: int, limit: int) -> Fit:
     return Fit(enough, size_enough, probes)
 
 
+class _OncePacked:
+    """A coder that packs the sections that pruning leaves alone once."""
+
+    def __init__(self, packer: Coder) -> None:
+        self.sizes, self.unpack = packer.sizes, packer.unpack
+        self._packer, self._packed = packer, {}
+
+    def pack(self, kind: str, tensors: list[np.ndarray]) -> tuple[int, bytes]:
+        """As of the coder itself, for one model and what pruning makes of it."""
+        if kind == INT6:
+            return self._packer.pack(kind, tensors)
+        if kind not in self._packed:
+            self._packed[kind] = self._packer.pack(kind, tensors)
+        return self._packed[kind]
+
+
 @dataclass(frozen=True)
 class Packed:
     """The model as packed, its artifact, and what it took to fit."""
@@ -112,9 +127,13 @@ class Packed:
 
 
 def pack(
-    stored: StoredModel, diagonals: dict[str, Tensor], name: str, prune_fraction: float, limit: int
+    stored: StoredModel,
+    diagonals: dict[str, Tensor],
+    name: CoderName,
+    prune_fraction: float,
+    limit: int,
 ) -> Packed:
-    """Pack with the compressor `name`, pruned if that is what it takes to stay below `limit`.
+    """Pack with the coder `name`, pruned if that is what it takes to stay below `limit`.
 
     At most prune_fraction of the int6 weights are set to 0. The result may still be too large.
     Cost at record size (27 million weights, one core): 11 s with LZMA, 5 s with zstd; 41 s and
@@ -122,10 +141,10 @@ def pack(
     """
     order = PruningOrder(stored, diagonals)
     most = min(order.candidates, int(prune_fraction * order.weights))
-    compress = lru_cache(_REMEMBERED)(compressor(name))
+    packer = _OncePacked(coder(name))
 
     def artifact(count: int) -> bytes:
-        return encode(order.pruned(count), name, compress)
+        return encode(order.pruned(count), name, packer)
 
     found = fit(lambda count: len(artifact(count)), most, limit)
     return Packed(order.pruned(found.pruned), artifact(found.pruned), found)

@@ -1,15 +1,13 @@
-"""The sections of an artifact: a model's index and, by type, all its values.
+"""The sections of an artifact: a model's index and, by type, all its tensors.
 
 Section `index` is JSON: model config, tokenizer, and [name, kind, shape] of every tensor; the
-others hold all values of one type. The int6 values go column by column, since rows have a scale
-each but columns differ, and are laid out by fairway.artifact.int6. Everything else goes as planes,
-all first bytes, all second bytes, …, since the high bytes of floats compress and the low ones do
-not.
+others hold the tensors of one type each, in that order. How these become bytes is up to the
+coders (fairway.artifact.coders).
 """
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -17,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fairway.artifact.int6 import join_int6, size_limits, split_int6
+from fairway.artifact.coders.named import Coder
 from fairway.artifact.storage import (
-    FLOAT16,
-    FLOAT32,
+    DTYPES,
     INT6,
     INT6_LIMIT,
     INT8,
     INT8_LIMIT,
+    SCALE,
     Kind,
     RowIntegers,
     StoredModel,
@@ -34,9 +32,8 @@ from fairway.model.architecture import ModelConfig
 from fairway.model.shapes import require_state
 from fairway.stage import StageError, parse_json
 
-_SCALE = "scale"
-_DTYPES = {INT6: "|i1", INT8: "|i1", _SCALE: "<f2", FLOAT16: "<f2", FLOAT32: "<f4"}
-SECTIONS = ("index", *_DTYPES)
+SECTIONS = ("index", *DTYPES)
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -47,31 +44,35 @@ class Index:
     tokenizer_sha256: Annotated[str, Within(0, 64)]
     tensors: tuple[tuple[str, Kind, tuple[Natural, ...]], ...]
 
+    def shapes(self) -> dict[str, list[Shape]]:
+        """By section, the shapes of its tensors, in the order of the file."""
+        result: dict[str, list[Shape]] = {name: [] for name in DTYPES}
+        for _, kind, shape in self.tensors:
+            result[kind].append(shape)
+            if kind in (INT6, INT8):
+                result[SCALE].append(shape[:1])
+        return result
 
-def sections(stored: StoredModel) -> dict[str, bytes]:
-    """The uncompressed sections, by name, in the order of the file."""
-    arrays: dict[str, list[np.ndarray]] = {name: [] for name in _DTYPES}
-    tensors = []
+
+def sections(stored: StoredModel) -> tuple[bytes, dict[str, list[np.ndarray]]]:
+    """Section `index`, and the tensors of every other one, in the order of the file."""
+    tensors: dict[str, list[np.ndarray]] = {name: [] for name in DTYPES}
+    entries = []
     for name, tensor in stored.tensors.items():
         kind = stored.kinds[name]
         if isinstance(tensor, RowIntegers):
-            integers = tensor.integers.numpy()
-            tensors.append([name, kind, list(integers.shape)])
-            arrays[kind].append(integers.ravel(order="F" if kind == INT6 else "C"))
-            arrays[_SCALE].append(tensor.scale.numpy())
+            values = tensor.integers.numpy()
+            tensors[SCALE].append(tensor.scale.numpy())
         else:
-            tensors.append([name, kind, list(tensor.shape)])
-            arrays[kind].append(tensor.numpy().ravel())
+            values = tensor.numpy()
+        tensors[kind].append(values)
+        entries.append([name, kind, list(values.shape)])
     index = {
         "config": stored.config,
         "tokenizer_sha256": stored.tokenizer_sha256,
-        "tensors": tensors,
+        "tensors": entries,
     }
-    result = {"index": json.dumps(index, separators=(",", ":")).encode()}
-    for name, parts in arrays.items():
-        values = np.concatenate([np.zeros(0, _DTYPES[name]), *parts]).astype(_DTYPES[name])
-        result[name] = split_int6(values) if name == INT6 else _planes(values)
-    return result
+    return json.dumps(index, separators=(",", ":")).encode(), tensors
 
 
 def read_index(raw: bytes, name: object) -> Index:
@@ -94,15 +95,11 @@ def require_kinds(
             raise StageError(f"{name}: {key}: {kind} of shape {list(shapes[key])}; no matrix")
 
 
-def check_sizes(index: Index, sizes: dict[str, int], name: object) -> None:
+def check_sizes(index: Index, sizes: dict[str, int], coder: Coder, name: object) -> None:
     """Raise StageError unless the sections have the bytes that the index's tensors need."""
-    counts = dict.fromkeys(_DTYPES, 0)
-    for _, kind, shape in index.tensors:
-        counts[kind] += math.prod(shape)
-        counts[_SCALE] += shape[0] if kind in (INT6, INT8) else 0
-    for section, count in counts.items():
-        exact = count * np.dtype(_DTYPES[section]).itemsize
-        least, most = size_limits(count) if section == INT6 else (exact, exact)
+    for section, shapes in index.shapes().items():
+        count = sum(map(math.prod, shapes))
+        least, most = coder.sizes(section, count)
         if not least <= sizes[section] <= most:
             raise StageError(
                 f"{name}: section {section} has {sizes[section]} bytes; its {count} values take "
@@ -110,38 +107,27 @@ def check_sizes(index: Index, sizes: dict[str, int], name: object) -> None:
             )
 
 
-def join(index: Index, raw: dict[str, bytes], name: object) -> StoredModel:
-    """The model whose `sections` these are, sizes already checked.
+def require_section(section: str, tensors: list[np.ndarray], name: object) -> None:
+    """Raise StageError for values that cannot be: too large, not finite, a negative scale."""
+    limits = {INT6: INT6_LIMIT, INT8: INT8_LIMIT}
+    most = limits.get(section, math.inf)
+    least = 0 if section == SCALE else -most
+    for tensor in tensors:
+        require_values(tensor, least, most, f"{name}: section {section}")
 
-    Raises StageError for values that cannot be: integers out of range, NaN, a negative scale.
-    """
-    int6 = sum(math.prod(shape) for _, kind, shape in index.tensors if kind == INT6)
-    values = {
-        section: _join_int6(part, int6, name) if section == INT6 else _join_planes(part, section)
-        for section, part in raw.items()
+
+def join(index: Index, tensors: dict[str, list[np.ndarray]]) -> StoredModel:
+    """The model whose `sections` these are."""
+    waiting: dict[str, Iterator[Tensor]] = {
+        section: map(torch.from_numpy, found) for section, found in tensors.items()
     }
-    for section, limit in ((INT6, INT6_LIMIT), (INT8, INT8_LIMIT)):
-        require_values(values[section], -limit, limit, f"{name}: section {section}")
-    require_values(values[_SCALE], 0, math.inf, f"{name}: section {_SCALE}")
-    for section in (FLOAT16, FLOAT32):
-        require_values(values[section], -math.inf, math.inf, f"{name}: section {section}")
-    positions = dict.fromkeys(values, 0)
-
-    def take(section: str, shape: tuple[int, ...], order: str = "C") -> Tensor:
-        start = positions[section]
-        positions[section] += math.prod(shape)
-        part = values[section][start : positions[section]].reshape(shape, order=order)
-        return torch.from_numpy(np.array(part, order="C"))
-
-    tensors: dict[str, RowIntegers | Tensor] = {}
-    for key, kind, shape in index.tensors:
-        if kind in (INT6, INT8):
-            integers = take(kind, shape, "F" if kind == INT6 else "C")
-            tensors[key] = RowIntegers(integers, take(_SCALE, shape[:1]))
-        else:
-            tensors[key] = take(kind, shape)
+    joined: dict[str, RowIntegers | Tensor] = {}
+    for key, kind, _ in index.tensors:
+        values = next(waiting[kind])
+        is_integers = kind in (INT6, INT8)
+        joined[key] = RowIntegers(values, next(waiting[SCALE])) if is_integers else values
     kinds = {key: kind for key, kind, _ in index.tensors}
-    return StoredModel(index.config, index.tokenizer_sha256, kinds, tensors)
+    return StoredModel(index.config, index.tokenizer_sha256, kinds, joined)
 
 
 def require_values(values: np.ndarray, low: float, high: float, name: str) -> None:
@@ -153,20 +139,3 @@ def require_values(values: np.ndarray, low: float, high: float, name: str) -> No
         raise StageError(
             f"{name}: values from {least} to {most}; expected {low} to {high}, all finite"
         )
-
-
-def _join_int6(raw: bytes, count: int, name: object) -> np.ndarray:
-    try:
-        return join_int6(raw, count)
-    except ValueError as error:
-        raise StageError(f"{name}: section {INT6}: {error}") from None
-
-
-def _planes(values: np.ndarray) -> bytes:
-    return values.view(np.uint8).reshape(len(values), -1).T.tobytes() if len(values) else b""
-
-
-def _join_planes(raw: bytes, section: str) -> np.ndarray:
-    dtype = _DTYPES[section]
-    planes = np.frombuffer(raw, np.uint8).reshape(np.dtype(dtype).itemsize, -1)
-    return np.ascontiguousarray(planes.T).view(dtype).ravel()

@@ -94,7 +94,7 @@ class MemorySettings:
     """One memory: the last of the training text.
 
     budget: what `size` counts, documents, tokens or bytes of the packed file; or all of the text,
-    and no size. compressor: lzma or zstd.
+    and no size. compressor: lzma, zstd or brotli.
     """
 
     budget: str
@@ -103,7 +103,7 @@ class MemorySettings:
 
     def __post_init__(self) -> None:
         _one_of("memory.budget", self.budget, tuple(MEMORY_KEYS))
-        _one_of("memory.compressor", self.compressor, ("lzma", "zstd"))
+        _one_of("memory.compressor", self.compressor, ("lzma", "zstd", "brotli"))
         if self.budget == "all":
             _one_of("memory.size", self.size, (None,))
         else:

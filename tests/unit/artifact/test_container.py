@@ -1,8 +1,6 @@
 """The artifact: exact, deterministic, and damage is one clear line."""
 
-import hashlib
 import json
-import struct
 import tracemalloc
 
 import numpy as np
@@ -10,22 +8,24 @@ import pytest
 import torch
 
 from fairway.artifact.container import (
-    MAGIC,
     build_model,
-    compressor,
     decode,
     encode,
     load_model,
     section_sizes,
-    sections,
 )
 from fairway.artifact.storage import RowIntegers, StoredModel
+from fairway.files.compression import compress
 from fairway.stage import StageError
+from support.damage import artifact_of, artifact_parts, artifact_sections, resealed
 from support.tiny_models import CONTEXT, TOKENIZER_SHA256, random_tokens, tiny_quantized
+
+CODERS = ["lzma", "zstd", "brotli", "ans"]
+GENERAL = CODERS[:-1]
 
 
 def packed(stored: StoredModel, name: str = "lzma") -> bytes:
-    return encode(stored, name, compressor(name))
+    return encode(stored, name)
 
 
 def test_a_model_scores_the_same_from_its_artifact(tmp_path):
@@ -45,7 +45,7 @@ def test_same_tensors_give_the_same_bytes():
     assert packed(again) == packed(tiny_quantized().stored)  # repacked
 
 
-@pytest.mark.parametrize("name", ["lzma", "zstd"])
+@pytest.mark.parametrize("name", CODERS)
 def test_every_flipped_byte_and_every_cut_is_found(name):
     content = packed(tiny_quantized().stored, name)
     generator = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def test_every_flipped_byte_and_every_cut_is_found(name):
 def test_sections_are_accounted_for():
     content = packed(tiny_quantized().stored)
     sizes = section_sizes(content)
-    raw = sections(tiny_quantized().stored)
+    raw = artifact_sections(content, "lzma")
     assert {name: len(part) for name, part in raw.items()} == {
         name: size["raw"] for name, size in sizes.items()
     }
@@ -73,7 +73,7 @@ def test_sections_are_accounted_for():
     assert 0 < rest < 400  # magic, checksum and header
 
 
-@pytest.mark.parametrize("name", ["lzma", "zstd"])
+@pytest.mark.parametrize("name", GENERAL)
 def test_trained_like_int6_costs_little_more_than_its_entropy(name):
     generator = np.random.default_rng(0)
     weight = generator.standard_normal((512, 1024)) * np.exp(
@@ -100,26 +100,22 @@ def test_corpus_of_another_tokenizer_is_refused():
         stored.require_corpus(TOKENIZER_SHA256, 1024, "a.bin")
 
 
-def resealed(rest: bytes) -> bytes:
-    return MAGIC + hashlib.sha256(rest).digest() + rest
+def raw_sections(**changes: object) -> dict[str, bytes]:
+    return artifact_sections(packed(tiny_quantized(**changes).stored), "lzma")
 
 
-def repacked(compressed: dict[str, bytes], sizes: dict[str, int], name: str) -> bytes:
-    entries = [[key, sizes[key], len(part)] for key, part in compressed.items()]
-    header = json.dumps({"compressor": name, "sections": entries}).encode()
-    return resealed(struct.pack("<I", len(header)) + header + b"".join(compressed.values()))
+def repacked(raw: dict[str, bytes], name: str = "zstd", **sizes: int) -> bytes:
+    """An artifact of these sections, some of which lie about their sizes."""
+    parts = {key: (sizes.get(key, len(part)), compress(name, part)) for key, part in raw.items()}
+    return artifact_of(name, parts)
 
 
-@pytest.mark.parametrize("name", ["lzma", "zstd"])
+@pytest.mark.parametrize("name", GENERAL)
 @pytest.mark.parametrize("declared", ["small", "true"])
 def test_no_more_is_unpacked_than_was_declared_and_can_be(name, declared):
-    raw = sections(tiny_quantized().stored)
-    sizes = {key: len(part) for key, part in raw.items()}
-    bomb = raw | {"float32": bytes(1 << 25)}
-    if declared == "true":
-        sizes["float32"] = 1 << 25
-    compressed = {key: compressor(name)(part) for key, part in bomb.items()}
-    content = repacked(compressed, sizes, name)
+    raw = raw_sections()
+    size = 1 << 25 if declared == "true" else len(raw["float32"])
+    content = repacked(raw | {"float32": bytes(1 << 25)}, name, float32=size)
     tracemalloc.start()
     message = "not one .* stream of" if declared == "small" else "hold .*; expected at most"
     with pytest.raises(StageError, match=rf"^model\.bin: .*({message}|cannot be decompressed)"):
@@ -149,14 +145,12 @@ def test_no_more_is_unpacked_than_was_declared_and_can_be(name, declared):
     ],
 )
 def test_an_index_that_is_no_models_is_named(change, message):
-    raw = sections(tiny_quantized().stored)
+    raw = raw_sections()
     index = json.loads(raw["index"])
     change(index)
     raw["index"] = json.dumps(index).encode()
-    compressed = {key: compressor("zstd")(part) for key, part in raw.items()}
-    content = repacked(compressed, {key: len(part) for key, part in raw.items()}, "zstd")
     with pytest.raises(StageError, match=rf"^model\.bin: .*{message}"):
-        decode(content, "model.bin")
+        decode(repacked(raw), "model.bin")
 
 
 @pytest.mark.parametrize(
@@ -171,16 +165,14 @@ def test_an_index_that_is_no_models_is_named(change, message):
     ],
 )
 def test_values_that_no_model_has_are_named(section, value, message):
-    raw = sections(tiny_quantized(fp16_below=100).stored)
+    raw = raw_sections(fp16_below=100)
     part, item = bytearray(raw[section]), np.asarray(value).tobytes()
     planes = len(part) // len(item)
     for plane, byte in enumerate(item):
         part[plane * planes + 3] = byte
     raw[section] = bytes(part)
-    compressed = {key: compressor("zstd")(piece) for key, piece in raw.items()}
-    content = repacked(compressed, {key: len(piece) for key, piece in raw.items()}, "zstd")
     with pytest.raises(StageError, match=rf"^model\.bin: {message}"):
-        decode(content, "model.bin")
+        decode(repacked(raw), "model.bin")
 
 
 def test_nothing_may_stand_behind_the_last_section():
@@ -188,3 +180,25 @@ def test_nothing_may_stand_behind_the_last_section():
     for rest in (content[40:] + b"\0", content[40:-1]):
         with pytest.raises(StageError, match="bytes behind the header; its sections have"):
             decode(resealed(rest), "model.bin")
+
+
+def test_the_choice_of_coder_changes_no_score():
+    stored = tiny_quantized().stored
+    tokens = torch.from_numpy(random_tokens(CONTEXT).astype(np.int64))[None]
+    logits = [build_model(decode(packed(stored, name), "x"))(tokens) for name in CODERS]
+    assert all(torch.equal(logits[0], other) for other in logits[1:])
+
+
+@pytest.mark.parametrize("change", [b"\1\0\0\0", b"\0\0\0\0", b"\0"])
+def test_an_ans_code_with_other_words_behind_it_is_refused(change):
+    parts = artifact_parts(packed(tiny_quantized().stored, "ans"))
+    size, code = parts["int6"]
+    with pytest.raises(StageError, match=r"^model\.bin: section int6: "):
+        decode(artifact_of("ans", parts | {"int6": (size, code + change)}), "model.bin")
+
+
+def test_an_ans_section_of_another_size_is_refused():
+    parts = artifact_parts(packed(tiny_quantized().stored, "ans"))
+    size, code = parts["int6"]
+    with pytest.raises(StageError, match=r"section int6 has .* bytes; its .* values take"):
+        decode(artifact_of("ans", parts | {"int6": (size + 1, code)}), "model.bin")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fairway.artifact.container import compressor, encode
+from fairway.artifact.container import encode
 from fairway.artifact.ledger import code_bytes, ledger, tensor_bytes
 from fairway.artifact.pruning import MAX_PROBES, PruningOrder, fit, pack
 from fairway.artifact.storage import RowIntegers, StoredModel
@@ -84,7 +84,7 @@ def test_pack_prunes_only_as_much_as_it_must():
     model = tiny_quantized()
     free = pack(model.stored, model.diagonals, "lzma", 0.02, 10**6)
     assert free.fit.pruned == 0
-    assert free.artifact == encode(model.stored, "lzma", compressor("lzma"))
+    assert free.artifact == encode(model.stored, "lzma")
     limit = len(free.artifact) - 20
     tight = pack(model.stored, model.diagonals, "lzma", 0.02, limit)
     assert 0 < tight.fit.pruned <= 0.02 * PruningOrder(model.stored, model.diagonals).weights
@@ -102,7 +102,7 @@ def test_pack_prunes_only_as_much_as_it_must():
 
 def test_ledger_adds_up():
     stored = tiny_quantized().stored
-    artifact = encode(stored, "lzma", compressor("lzma"))
+    artifact = encode(stored, "lzma")
     sizes = ledger(stored, artifact, {"a.py": 100, "b/c.py": 23}, 50_000)
     assert sizes["code_bytes"] == 123 and sizes["packed_bytes"] == len(artifact)
     assert sizes["total_bytes"] == 123 + len(artifact)
