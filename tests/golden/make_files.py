@@ -146,6 +146,7 @@ MAKERS: dict[str, Callable[[Path], Content]] = {
     "shard.v1.bin": shard,
     "memory.v1.lzma.bin": memory,
     "memory.v1.zstd.bin": memory,
+    "memory.v1.brotli.bin": memory,
     "fwtx.v2.bin": fwtx,
     "scores.v1.npz": scores,
     "match_counts.v1.npz": match_counts,
