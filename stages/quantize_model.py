@@ -19,7 +19,9 @@ import numpy as np
 
 from fairway.artifact.calibration import calibration_sequences, gather_hessians
 from fairway.artifact.gptq import Gptq, GptqSettings
-from fairway.artifact.quantization import matrices, quantize
+from fairway.artifact.quantization import matrices, quantize, storage_kinds
+from fairway.artifact.rates import Choice
+from fairway.artifact.steps import StepSettings, choose_steps, sensitivity_tokens
 from fairway.corpus.manifest import Manifest
 from fairway.machine.devices import prepare_device
 from fairway.model.architecture import ModelConfig
@@ -59,6 +61,31 @@ def calibrate(model: Model, sequences: np.ndarray, settings: dict[str, Any]) -> 
     return found
 
 
+def steps(
+    model: Model,
+    hessians: dict[str, Gptq],
+    kinds: dict[str, str],
+    sequences: np.ndarray,
+    settings: dict[str, Any],
+) -> Choice | None:
+    """The scales of all integers if the settings say how to choose them, with progress."""
+    sigmas, bits = settings["clip_sigmas"], settings["bits_per_weight"]
+    wanted = StepSettings(None if sigmas is None else tuple(sigmas), bits)
+    progress = Progress(0 if bits is None else sensitivity_tokens(sequences), "tokens back")
+    found = choose_steps(
+        model,
+        hessians,
+        kinds,
+        wanted,
+        sequences,
+        settings["damping"],
+        settings["precision"],
+        progress.update,
+    )
+    progress.close()
+    return found
+
+
 def main() -> None:
     options = arguments()
     spec = read_spec(options.spec)
@@ -78,6 +105,8 @@ def main() -> None:
         manifest, settings["calibration_tokens"], model.config, settings["threads"]
     )
     hessians = calibrate(model, sequences, settings)
+    kinds = storage_kinds(model, settings["fp16_below"])
+    choice = steps(model, hessians, kinds, sequences, settings)
     calibrated = time.monotonic()
     gptq = GptqSettings(
         settings["damping"], settings["block"], tuple(settings["clip_percentiles"])
@@ -88,7 +117,14 @@ def main() -> None:
         "seed": checkpoint.seed,
     }
     quantized, layers = quantize(
-        model, hessians, gptq, settings["fp16_below"], checkpoint.tokenizer_sha256, provenance
+        model,
+        hessians,
+        gptq,
+        settings["fp16_below"],
+        checkpoint.tokenizer_sha256,
+        provenance,
+        None if choice is None else choice.scales,
+        settings["fp16_mantissa_bits"],
     )
     quantized.save(options.quantized)
     write_json(
@@ -100,6 +136,7 @@ def main() -> None:
             "calibration_seconds": calibrated - start,
             "quantize_seconds": time.monotonic() - calibrated,
             "layers": layers,
+            "steps": {} if choice is None else choice.report,
         },
     )
     recording.finish(options.quantized, options.report)

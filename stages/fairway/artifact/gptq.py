@@ -88,14 +88,21 @@ class Gptq:
 
 
 def quantise_alike(
-    matrices: dict[str, tuple[Gptq, Tensor]], settings: GptqSettings
+    matrices: dict[str, tuple[Gptq, Tensor]],
+    settings: GptqSettings,
+    scales: dict[str, Tensor] | None = None,
 ) -> dict[str, GptqResult]:
     """`Gptq.quantise` of matrices of one shape, by name, each with its inputs.
+
+    scales: fp16 (rows,) of each, instead of those by the percentiles.
 
     All are taken through the columns together: a column costs a GPU the same few launches for one
     matrix as for all, and there are thousands of columns.
     """
-    begun = [_Begun(name, *pair, settings) for name, pair in matrices.items()]
+    begun = [
+        _Begun(name, *pair, settings, None if scales is None else scales[name])
+        for name, pair in matrices.items()
+    ]
     rounded = _feed_forward(
         torch.stack([each.rows for each in begun]),
         torch.stack([each.scales.to(each.rows) for each in begun]),
@@ -108,13 +115,24 @@ def quantise_alike(
 class _Begun:
     """A matrix before its columns are gone through, its clips tried as so many rows."""
 
-    def __init__(self, name: str, inputs: Gptq, weight: Tensor, settings: GptqSettings) -> None:
-        self.name, self.inputs, self.percentiles = name, inputs, settings.clip_percentiles
+    def __init__(
+        self,
+        name: str,
+        inputs: Gptq,
+        weight: Tensor,
+        settings: GptqSettings,
+        scale: Tensor | None,
+    ) -> None:
+        self.name, self.inputs = name, inputs
+        self.percentiles = settings.clip_percentiles if scale is None else ()
         self.order, self.factor, self.dampings = inputs.solve(settings.damping, name)
         hessian = inputs.hessian()
         self.dead = hessian.diagonal() <= 0
         self.weight = weight.detach().to(hessian).masked_fill(self.dead, 0)
-        self.nearest = round_rows(self.weight, self.percentiles, INT6_LIMIT)
+        if scale is None:
+            self.nearest = round_rows(self.weight, self.percentiles, INT6_LIMIT)
+        else:
+            self.nearest = [round_with(self.weight, scale.to(hessian.device), INT6_LIMIT)]
         self.scales = torch.cat([candidate.scale for candidate in self.nearest])
         self.rows = self.weight[:, self.order].repeat(len(self.nearest), 1)
 
@@ -137,7 +155,7 @@ class _Begun:
             "rtn_error": nearest_error / size,
             "dampings": self.dampings,
             "dead_columns": int(self.dead.sum()),
-            "clips": dict(zip(map(str, self.percentiles), counts, strict=True)),
+            "clips": dict(zip(map(str, self.percentiles), counts, strict=False)),
         }
         return GptqResult(best, hessian.diagonal().float().cpu(), report)
 
@@ -157,8 +175,13 @@ def round_rows(weight: Tensor, percentiles: tuple[float, ...], limit: int) -> li
         scale = (clip / limit).clamp(min=_SMALLEST_SCALE).half()
         if not bool(torch.isfinite(scale).all()):
             raise StageError(f"weights up to {float(clip.max()):g}: too large for an fp16 scale")
-        result.append(RowIntegers(_nearest(weight, scale.to(weight)[:, None], limit), scale))
+        result.append(round_with(weight, scale, limit))
     return result
+
+
+def round_with(weight: Tensor, scale: Tensor, limit: int) -> RowIntegers:
+    """Weight (rows, columns) rounded to nearest in ±limit steps of fp16 scales (rows,)."""
+    return RowIntegers(_nearest(weight, scale.to(weight)[:, None], limit), scale)
 
 
 def _nearest(weight: Tensor, scale: Tensor, limit: int) -> Tensor:

@@ -15,7 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairway.artifact.gptq import Gptq, GptqResult, GptqSettings, quantise_alike, round_rows
+from fairway.artifact.gptq import (
+    Gptq,
+    GptqResult,
+    GptqSettings,
+    quantise_alike,
+    round_rows,
+    round_with,
+)
 from fairway.artifact.quantized import QuantizedModel
 from fairway.artifact.storage import (
     FLOAT16,
@@ -32,6 +39,7 @@ from fairway.stage import StageError
 
 _STACKED_VECTORS = ("skip_weights",)  # 2-D, but no matrix
 _LOW_RANK = ".deviations."
+FP16_MANTISSA = 10  # bits of an fp16's mantissa that are stored
 
 
 def matrices(model: Model) -> dict[str, Linear]:
@@ -66,9 +74,14 @@ def quantize(
     fp16_below: int,
     tokenizer_sha256: str,
     provenance: dict[str, Any],
+    scales: dict[str, Tensor] | None = None,
+    mantissa_bits: int = FP16_MANTISSA,
 ) -> tuple[QuantizedModel, list[dict[str, Any]]]:
     """Quantise a model with the Hessians gathered for its matrices; each is let go of after use.
 
+    scales: fp16 (rows,) of all tensors that become integers (fairway.artifact.steps); without
+    them GPTQ's clip percentiles, and for int8 each row's largest weight. mantissa_bits: of those
+    that fp16 has, how many are used; the others are 0 and cost a coder nothing.
     The report has, for each matrix, its name, shape and what Gptq.quantise reports. Raises
     StageError, naming the tensor, if a weight is not finite or does not fit its kind.
     """
@@ -78,15 +91,17 @@ def quantize(
         if not bool(torch.isfinite(tensor).all()):
             raise StageError(f"{name}: a weight is not finite")
     results = _int6(
-        {name: state[name] for name in state if kinds[name] == INT6}, hessians, settings
+        {name: state[name] for name in state if kinds[name] == INT6}, hessians, settings, scales
     )
     for name, tensor in state.items():
         if kinds[name] == INT6:
             tensors[name] = results[name].weight
-        elif kinds[name] == INT8:
+        elif kinds[name] == INT8 and scales is None:
             tensors[name] = round_rows(tensor.cpu(), (1.0,), INT8_LIMIT)[0]
+        elif kinds[name] == INT8:
+            tensors[name] = round_with(tensor.cpu(), scales[name], INT8_LIMIT)
         else:
-            tensors[name] = _as_float(name, tensor, kinds[name])
+            tensors[name] = _as_float(name, tensor, kinds[name], mantissa_bits)
     stored = StoredModel(model.config.to_dict(), tokenizer_sha256, kinds, tensors)
     diagonals = {name: result.diagonal for name, result in results.items()}
     report = [
@@ -97,7 +112,10 @@ def quantize(
 
 
 def _int6(
-    weights: dict[str, Tensor], hessians: dict[str, Gptq], settings: GptqSettings
+    weights: dict[str, Tensor],
+    hessians: dict[str, Gptq],
+    settings: GptqSettings,
+    scales: dict[str, Tensor] | None,
 ) -> dict[str, GptqResult]:
     """GPTQ of all weights, in their order, those of one shape together."""
     by_shape: dict[torch.Size, list[str]] = {}
@@ -106,12 +124,16 @@ def _int6(
     found = {}
     for names in by_shape.values():
         alike = {name: (hessians.pop(name), weights[name]) for name in names}
-        found |= quantise_alike(alike, settings)
+        found |= quantise_alike(alike, settings, scales)
     return {name: found[name] for name in weights}
 
 
-def _as_float(name: str, tensor: Tensor, kind: str) -> Tensor:
+def _as_float(name: str, tensor: Tensor, kind: str, mantissa_bits: int) -> Tensor:
     stored = tensor.cpu().to(torch.float16 if kind == FLOAT16 else torch.float32)
+    if kind == FLOAT16 and mantissa_bits < FP16_MANTISSA:
+        unit = 1 << FP16_MANTISSA - mantissa_bits  # rounding the bits may carry into the exponent
+        bits = (stored.view(torch.int16).int() + unit // 2) & -unit
+        stored = bits.to(torch.int16).view(torch.float16)
     if not bool(torch.isfinite(stored).all()):
         raise StageError(f"{name}: a weight of {float(tensor.abs().max()):g} does not fit {kind}")
     return stored

@@ -34,6 +34,9 @@ QUANTIZATION = {
     "damping": 0.01,
     "block": 16,
     "clip_percentiles": [0.999, 1.0],
+    "clip_sigmas": None,
+    "bits_per_weight": None,
+    "fp16_mantissa_bits": 10,
     "fp16_below": 4096,
 }
 PACKING = {"compressor": "lzma", "prune_fraction": 0.02, "artifact_bytes": 16_000_000}
@@ -80,10 +83,10 @@ class Files:
         path.write_text(json.dumps({"code": "c", "settings": settings}))
         return path
 
-    def quantize(self, quantized: str = "quantized.safetensors") -> None:
+    def quantize(self, quantized: str = "quantized.safetensors", **changes: object) -> None:
         self._run(
             quantize_model.main,
-            spec=self.spec("quantize", QUANTIZATION),
+            spec=self.spec("quantize", QUANTIZATION | changes),
             manifest=self.manifest,
             checkpoint=self / "checkpoint.safetensors",
             quantized=self / quantized,
@@ -180,6 +183,16 @@ def test_training_text_calibrates_and_no_validation_text_is_there(copy):
     replace(manifest, train=replace(manifest.train, shards=(shard,))).save(copy.manifest)
     copy.quantize("other.safetensors")
     assert (copy / "other.safetensors").read_bytes() != before
+
+
+def test_steps_that_are_chosen_are_in_the_report(copy):
+    copy.quantize("chosen.safetensors", bits_per_weight=4.0, fp16_mantissa_bits=6)
+    report = json.loads((copy / "quantize.json").read_text())
+    bits = [step["bits_per_weight"] for step in report["steps"].values()]
+    assert len(bits) == 19 and 1 < min(bits) < 4 < max(bits) < 8
+    first = (copy / "chosen.safetensors").read_bytes()
+    copy.quantize("chosen.safetensors", bits_per_weight=4.0, fp16_mantissa_bits=6)
+    assert (copy / "chosen.safetensors").read_bytes() == first
 
 
 def test_ledger_adds_up_and_names_its_origin(packed):

@@ -73,6 +73,25 @@ def test_a_name_holds_the_hash_and_nothing_is_written(specs: Specs, tmp_path: Pa
     assert not (tmp_path / "specs").exists()
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "stages"),
+    [
+        ("packing", "compressor", "brotli", {"pack_artifact"}),
+        ("quantization", "bits_per_weight", 3.25, {"quantize_model"}),
+        ("quantization", "clip_percentiles", [1.0], {"quantize_model"}),
+    ],
+)
+def test_a_coder_packs_again_and_steps_quantise_again(specs, section, key, value, stages) -> None:
+    model = specs.config["models"]["ebls"]
+    models = {"ebls": model | {section: model[section] | {key: value}}}
+    changed = other(specs, models=models)
+    of_models = ("train_model", "quantize_model", "pack_artifact", "score_targets")
+    found = {
+        stage for stage in of_models if changed.text(stage, "ebls") != specs.text(stage, "ebls")
+    }
+    assert found == stages
+
+
 def test_seeds_are_in_the_specs_of_what_depends_on_them(specs: Specs) -> None:
     before = {stage: specs.text(stage, "neural") for stage in ("audit_row", "prove_row")}
     fewer = other(specs, seeds=[1337])

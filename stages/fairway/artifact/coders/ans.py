@@ -128,16 +128,41 @@ def _between(low: int, high: int) -> np.ndarray:
     return np.concatenate([np.ldexp(eighths, octave) for octave in range(low, high)])
 
 
-def _by_context(rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Contexts, rising, and the places (in a flat matrix, rising) of the integers in them."""
+def _contexts(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The context of every integer, uint8 (rows, columns); 0 for those in a row or column of 0."""
     contexts = np.maximum(rows[:, None] + columns[None, :] - _EVEN, 0).astype(np.uint8) // 2 + 1
     contexts[(rows == 0)[:, None] | (columns == 0)[None, :]] = 0
-    flat = contexts.reshape(-1)
+    return contexts
+
+
+def _by_context(rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Contexts, rising, and the places (in a flat matrix, rising) of the integers in them."""
+    flat = _contexts(rows, columns).reshape(-1)
     order = np.argsort(flat, kind="stable")
     ends = np.cumsum(np.bincount(flat, minlength=1))
     for context in range(1, len(ends)):
         if ends[context - 1] < ends[context]:
             yield context, order[ends[context - 1] : ends[context]]
+
+
+def integer_bits(integers: np.ndarray, limit: int) -> float:
+    """About how many bits int8 (rows, columns) take: their entropy given their contexts."""
+    rows, columns = _classes(integers)
+    contexts = _contexts(rows, columns).reshape(-1).astype(np.int64)
+    magnitudes = np.abs(integers.astype(np.int16)).reshape(-1)
+    joint = np.bincount(contexts * (limit + 1) + magnitudes, minlength=_CLASSES * (limit + 1))
+    joint = joint.reshape(-1, limit + 1)[1:].astype(np.float64)  # context 0 takes nothing
+    signs = joint[:, 1:].sum()
+    return _entropy(joint) + signs + sum(_entropy(np.bincount(part)) for part in (rows, columns))
+
+
+def _entropy(counts: np.ndarray) -> float:
+    """Bits of so many symbols (…, symbols), each row by its own frequencies."""
+    totals = counts.sum(axis=-1, keepdims=True)
+    seen = counts > 0
+    return float(
+        (counts * np.log2(totals / np.where(seen, counts, 1), where=seen)).sum(where=seen)
+    )
 
 
 def _pack_floats(encoder: Encoder, models: _Models, tensor: np.ndarray) -> None:
