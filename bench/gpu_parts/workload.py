@@ -53,6 +53,7 @@ def _workload(
         if not compiled and "compile" in stages[stage]:
             stages[stage]["compile"] = False
     training = {**stages["training"], "world_size": 1, "checkpoint_every": 0, "warmup_steps": 0}
+    training["kernels"] = training["kernels"] if training["device"] == "cuda" else []
     return Workload(
         name,
         ModelConfig.from_settings(model["architecture"], merged["corpus"]["vocabulary"]),

@@ -72,7 +72,7 @@ def train(model: network.Model, work: Workload, world_size: int, scales: list[fl
     """Steps at these rates (a plain one; below 0.2 also SWA, below 0.15 fake-quantised as well), a
     state saved and loaded, the final weights."""
     processes = Connected(0, world_size, CUDA, parent=0)
-    settings = dataclasses.replace(work.training, compile=False, swa_every=1)
+    settings = dataclasses.replace(work.training, compile=False, kernels=(), swa_every=1)
     training = step.Training(model, settings, Text(model.config.rope_context), processes)
     for number, scale in enumerate(scales):
         assert training.step(number, scale).device == CUDA

@@ -44,6 +44,7 @@ TRAINING: dict[str, Any] = {
     "world_size": 1,
     "threads": 1,
     "compile": False,
+    "kernels": [],
     "precision": "float32",
     "batch_tokens": 256,
     "sequence": 16,

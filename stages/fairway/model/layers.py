@@ -3,6 +3,9 @@
 `fairway.model.network` says what they make up together.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,8 +14,8 @@ from fairway.model.architecture import ModelConfig
 from fairway.model.gradients import LeakySquare, Norm, by_hand
 
 NO_TOKEN = -1  # stands for the token before the first one
-_EPSILON = torch.finfo(torch.float32).eps  # of norms, in every type
-_SMALLEST_SQUARE = 1e-24  # of a value's length, so that a value of zeros takes nothing away
+EPSILON = torch.finfo(torch.float32).eps  # of norms, in every type
+SMALLEST_SQUARE = 1e-24  # of a value's length, so that a value of zeros takes nothing away
 
 
 class Linear(nn.Module):
@@ -51,6 +54,7 @@ class VirtualLayer(nn.Module):
         super().__init__()
         width = config.width
         self.config = config
+        self.operations = Operations()
         self.norm_scale = (index + 1) ** -0.5
         self.stream_mix = nn.Parameter(torch.ones(width))  # m0
         self.input_mix = nn.Parameter(torch.zeros(width))  # m1
@@ -96,13 +100,15 @@ class VirtualLayer(nn.Module):
         q = self._heads(block.q(normed, deviations.get("q")))
         k = self._heads(block.k(normed, deviations.get("k")))
         v = self._heads(mixed)
-        q = rotate(norm(q) * self.query_gain[:, None, None].to(q.dtype), rotary)
-        y = without_own_value(attend(q, rotate(norm(k), rotary), v), v)
+        q = self.operations.turned(q, self.query_gain, rotary)
+        k = self.operations.turned(k, None, rotary)
+        y = self.operations.without_own_value(attend(q, k, v), v)
         y = y.transpose(1, 2).flatten(2)
         if last is not None:
             x, y = x[:, -last:], y[:, -last:]
         x = x + attention_scale * block.o(y, deviations.get("o"))
-        hidden = leaky_square(block.up(norm(x) * self.norm_scale, deviations.get("up")))
+        hidden = block.up(norm(x) * self.norm_scale, deviations.get("up"))
+        hidden = self.operations.leaky_square(hidden)
         return x + mlp_scale * block.down(hidden, deviations.get("down")), value
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -113,8 +119,8 @@ class VirtualLayer(nn.Module):
 def norm(x: Tensor) -> Tensor:
     """RMSNorm over the last dimension, without weights."""
     if by_hand(x):
-        return Norm.apply(x, _EPSILON)
-    return F.rms_norm(x, (x.shape[-1],), eps=_EPSILON)
+        return Norm.apply(x, EPSILON)
+    return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
 
 
 def leaky_square(x: Tensor) -> Tensor:
@@ -123,6 +129,13 @@ def leaky_square(x: Tensor) -> Tensor:
         return LeakySquare.apply(x)
     leaky = F.leaky_relu(x, 0.5)
     return leaky * leaky  # on CUDA, autocast makes a power float32
+
+
+def turned(x: Tensor, gain: Tensor | None, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """RMSNorm of every head of x (batch, heads, time, head_width), times its gain (heads,),
+    rotated."""
+    x = norm(x)
+    return rotate(x if gain is None else x * gain[:, None, None].to(x.dtype), rotary)
 
 
 def stream_dtype(x: Tensor) -> torch.dtype:
@@ -151,9 +164,18 @@ def without_own_value(y: Tensor, v: Tensor) -> Tensor:
     """
     v = v.unsqueeze(2)
     y = y.unflatten(1, (v.shape[1], -1))
-    length = (v * v).sum(-1, keepdim=True).clamp_min(_SMALLEST_SQUARE)
+    length = (v * v).sum(-1, keepdim=True).clamp_min(SMALLEST_SQUARE)
     share = (y * v).sum(-1, keepdim=True) / length  # v is never written scaled to length 1
     return (y - share.to(y.dtype) * v).flatten(1, 2)
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What a layer computes between its products: the definitions, or what takes their place."""
+
+    leaky_square: Callable[[Tensor], Tensor] = leaky_square
+    turned: Callable[[Tensor, Tensor | None, tuple[Tensor, Tensor]], Tensor] = turned
+    without_own_value: Callable[[Tensor, Tensor], Tensor] = without_own_value
 
 
 class BigramEmbedding(nn.Module):

@@ -23,6 +23,7 @@ from fairway.model.layers import (
     NO_TOKEN,
     BigramEmbedding,
     Block,
+    Operations,
     ValueEmbedding,
     VirtualLayer,
     attend,
@@ -63,6 +64,11 @@ class Model(nn.Module):
         self.skip_weights = nn.Parameter(torch.ones(depth // 2, config.width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.layers = nn.ModuleList(VirtualLayer(config, index) for index in range(depth))
+
+    def use(self, operations: Operations) -> None:
+        """Let every layer compute with these."""
+        for layer in self.layers:
+            layer.operations = operations
 
     def forward(self, tokens: Tensor, last: int | None = None) -> Tensor:
         """tokens (batch, time) int64 → logits (batch, time, vocab) float32.

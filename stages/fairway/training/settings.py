@@ -6,6 +6,7 @@ from typing import Any
 from fairway.stage import StageError
 
 MICRO_BATCHES = 8  # per optimiser step, over all processes
+KERNELS = ("leaky_square", "turned", "without_own_value")  # that there are, of Triton
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class TrainingSettings:
     world_size: int
     threads: int
     compile: bool
+    kernels: tuple[str, ...]
     precision: str
     batch_tokens: int
     sequence: int
@@ -80,6 +82,13 @@ class TrainingSettings:
             ("ema_decay", not 0 <= self.ema_decay < 1, "from 0 to below 1"),
             ("device", self.device not in ("cpu", "cuda"), "cpu or cuda"),
             ("precision", self.precision not in ("float32", "bfloat16"), "float32 or bfloat16"),
+            (
+                "kernels",
+                bool(set(self.kernels) - set(KERNELS if self.device == "cuda" else ())),
+                f"[] with device: {self.device}"
+                if self.device != "cuda"
+                else f"some of {', '.join(KERNELS)}",
+            ),
             (
                 "world_size",
                 MICRO_BATCHES % self.world_size != 0,

@@ -10,6 +10,7 @@ from fairway.model.network import Model
 from fairway.training.averaging import WeightAverages
 from fairway.training.batches import Ahead, Batches
 from fairway.training.loss import next_token_loss
+from fairway.training.operations import chosen_operations
 from fairway.training.optimizers import Optimizers
 from fairway.training.processes import Processes
 from fairway.training.qat import fake_quantised
@@ -46,6 +47,7 @@ class Training:
     ) -> None:
         self.model = model.to(processes.device)
         self.settings, self.processes = settings, processes
+        self._choose_operations()
         self.batches = Ahead(batches, processes.device)
         self.at_once = at_once(model, settings, MICRO_BATCHES // processes.world_size)
         self.parameters = list(self.model.parameters())
@@ -61,6 +63,17 @@ class Training:
         processes.take_first([parameter.detach() for parameter in self.parameters])
         self.initial = [parameter.detach().clone() for parameter in self.parameters]
         self.reset()
+
+    def _choose_operations(self) -> None:
+        settings, config = self.settings, self.model.config
+        kind = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+        operations, notes = chosen_operations(
+            settings.kernels, config, self.processes.device, kind, settings.compile
+        )
+        self.model.use(operations)
+        if self.processes.is_first:
+            for note in notes:
+                print(note, file=sys.stderr, flush=True)
 
     @torch.no_grad()
     def reset(self) -> None:
