@@ -19,6 +19,7 @@ from gpu_parts.speed import (
     train,
 )
 from gpu_parts.timing import kernel_kind
+from gpu_parts.variants import time_variants
 from gpu_parts.workload import Workload, operations_per_token, reduced, split_text
 
 from fairway.model.initialization import initialize
@@ -79,7 +80,7 @@ class ModelParts:
 
     def parts(self) -> dict[str, Callable[[float], None]]:
         """By name; each is given the seconds that it may take."""
-        functions = (self.steps, self.checks, self.train, self.quantise, self.score)
+        functions = (self.steps, self.checks, self.train, self.quantise, self.score, self.variants)
         return {f"{each.__name__}-{self.work.name}": each for each in functions}
 
     def checks(self, seconds: float) -> None:
@@ -119,6 +120,12 @@ class ModelParts:
         )
         torch.compiler.reset()
 
+    def variants(self, seconds: float) -> None:
+        """The step in other ways: kernels, attention, modes of torch.compile."""
+        self.model.requires_grad_(True)
+        time_variants(self.report, self.work, self.model, self.text, self.device, seconds)
+        torch.compiler.reset()
+
     def score(self, seconds: float) -> None:
         """The speed of scoring, compiled and warm, and its memory."""
         work, report, on_gpu = self.work, self.report, self.device.type == "cuda"
@@ -147,9 +154,11 @@ class ModelParts:
         work, report = self.work, self.report
         self.model.eval().requires_grad_(False)
         exact, *_ = scored(work, self.model, self.held_out, self.batches)
-        stored, calibration, rounding = quantised(work, self.model, self.text)
+        stored, calibration, shapes = quantised(work, self.model, self.text)
         report.figure(work.name, "Hessians", calibration, "s", *against(work, PUBLISHED_HESSIANS))
-        report.figure(work.name, "GPTQ", rounding, "s")
+        report.figure(work.name, "GPTQ", sum(shapes.values()), "s")
+        for shape, value in shapes.items():
+            report.figure(work.name, f"GPTQ, {shape}", value, "s")
         self.model.load_state_dict(stored.stored.state())
         nll, *_ = scored(work, self.model, self.held_out, self.batches)
         report.figure(work.name, "held-out text after quantising", nll, "nats per token")

@@ -6,6 +6,8 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -14,8 +16,9 @@ from gpu_parts.timing import kernel_seconds, repeated, seconds_each, wait_for
 from gpu_parts.workload import Workload
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from fairway.artifact import quantization
 from fairway.artifact.calibration import calibration_sequences, gather_hessians
-from fairway.artifact.gptq import GptqSettings
+from fairway.artifact.gptq import Gptq, GptqSettings, quantise_alike
 from fairway.artifact.quantization import QuantizedModel, matrices, quantize
 from fairway.corpus.windows import WindowPlan
 from fairway.machine.devices import autocast, to_device
@@ -25,7 +28,6 @@ from fairway.scoring.forward import score_windows
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import ResumeFile
 from fairway.training.loop import Loop, Metrics
-from fairway.training.loss import next_token_loss
 from fairway.training.processes import Processes
 from fairway.training.settings import MICRO_BATCHES
 from fairway.training.step import Training
@@ -147,17 +149,33 @@ def _parts(training: Training, steps: int) -> dict[str, float]:
     device, batches = training.processes.device, training.batches.batches
     share = to_device(batches.micro_batches(0, 0, MICRO_BATCHES), device)[0]
 
-    def forward() -> None:
-        with torch.no_grad(), autocast(device, training.settings.precision):
-            next_token_loss(training.model, share[:, :-1], share[:, 1:])
-
+    forward, backward = _both_ways(training, share[:, :-1], share[:, 1:], steps)
     works = {
         "making a batch": lambda: batches.micro_batches(0, 0, MICRO_BATCHES),
-        "forward alone, not compiled": forward,
         "optimisers": lambda: training.optimizers.step(0, 0.0),
         "averages": lambda: training.averages.update(take_snapshot=False),
     }
-    return {name: seconds_each(work, device, steps, warm_up=1) for name, work in works.items()}
+    rest = {name: seconds_each(work, device, steps, warm_up=1) for name, work in works.items()}
+    return {"forward": forward, "backward": backward, **rest}
+
+
+def _both_ways(
+    training: Training, inputs: torch.Tensor, targets: torch.Tensor, repeats: int
+) -> tuple[float, float]:
+    """Median seconds of a forward as a step runs it, and of its backward, waited for apart."""
+    device, times = inputs.device, []
+    for _ in range(1 + repeats):
+        wait_for(device)
+        start = time.perf_counter()
+        with autocast(device, training.settings.precision):
+            loss, penalty = training.loss(training.model, inputs, targets)
+        wait_for(device)
+        between = time.perf_counter()
+        (loss + penalty).backward()
+        wait_for(device)
+        times.append((between - start, time.perf_counter() - between))
+    forward, backward = zip(*times[1:], strict=True)
+    return statistics.median(forward), statistics.median(backward)
 
 
 def train(training: Training, seconds: float, expected_step: float) -> list[dict[str, float]]:
@@ -196,8 +214,8 @@ def new_training(work: Workload, model: Model, text: np.ndarray, device: torch.d
 
 def quantised(
     work: Workload, model: Model, text: np.ndarray
-) -> tuple[QuantizedModel, float, float]:
-    """Calibrate on a text and quantise; seconds of each."""
+) -> tuple[QuantizedModel, float, dict[str, float]]:
+    """Calibrate on a text and quantise; seconds of the former, and of GPTQ by shape of matrix."""
     settings, device = work.quantization, model.token_embedding.device
     sequences = calibration_sequences(
         [text], settings["calibration_tokens"], work.config.rope_context
@@ -215,8 +233,18 @@ def quantised(
     gptq = GptqSettings(
         settings["damping"], settings["block"], tuple(settings["clip_percentiles"])
     )
-    result, _ = quantize(model, hessians, gptq, settings["fp16_below"], "", {})
-    return result, calibrated - start, time.perf_counter() - calibrated
+    seconds = {}
+
+    def timed(alike: dict[str, tuple[Gptq, torch.Tensor]], *others: Any):
+        began = time.perf_counter()
+        result = quantise_alike(alike, *others)
+        rows, columns = next(iter(alike.values()))[1].shape
+        seconds[f"{len(alike)} of {rows} × {columns}"] = time.perf_counter() - began
+        return result
+
+    with mock.patch.object(quantization, "quantise_alike", timed):
+        result, _ = quantize(model, hessians, gptq, settings["fp16_below"], "", {})
+    return result, calibrated - start, seconds
 
 
 def scored(

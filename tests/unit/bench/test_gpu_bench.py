@@ -36,7 +36,17 @@ def test_everything_runs_on_a_cpu_at_a_tiny_size(tmp_path: Path) -> None:
     assert text.startswith("## CPU (") and str(shard) in text
     assert text.count("| pass |") == 2 * 17 + 1 + 2 * 2 and "FAIL" not in text
     for model in ("ebls", "independent"):
-        for figure in ("step, 128 tokens", "Hessians", "GPTQ", "scoring"):
+        for figure in (
+            "step, 128 tokens",
+            "apart: forward",
+            "apart: backward",
+            "Hessians",
+            "GPTQ",
+            "GPTQ, 10 of 32 × 32" if model == "ebls" else "GPTQ, 22 of 32 × 32",
+            "scoring",
+            "step, as configured",
+            "step, attention by FLASH_ATTENTION first",
+        ):
             row = next(
                 line for line in text.splitlines() if line.startswith(f"| {model} | {figure} |")
             )
@@ -125,7 +135,7 @@ def test_what_has_a_published_baseline_comes_first() -> None:
     text = gpu_workload.synthetic_tokens(20_000, 1024, seed=1)
     names = list(gpu.all_parts(Report(), works, text, torch.device("cpu"), 0.0))
     assert names[:3] == ["steps-independent", "steps-ebls", "device"]
-    assert len(names) == 1 + 2 * 5
+    assert len(names) == 1 + 2 * 6
 
 
 def test_a_failed_check_is_the_exit_code(monkeypatch, capsys) -> None:
