@@ -21,6 +21,7 @@ hashed counts is refused.
 """
 
 import argparse
+import math
 import subprocess
 import sys
 import tempfile
@@ -97,7 +98,9 @@ def count_proven(
     settings: dict[str, Any], tokens: np.ndarray, target_bytes: np.ndarray, table: ByteTable
 ) -> int:
     """How many targets, from the first, are to be proven."""
-    targets = proven_targets(tokens, target_bytes, table, settings["proof"]["bytes"])
+    wanted = settings["proof"]["bytes"]
+    wanted = math.inf if wanted == "all" else wanted
+    targets = proven_targets(tokens, target_bytes, table, wanted)
     cache = settings["cache_settings"]
     if cache is not None and not cache["prefill"]:  # only rank 0's counts start at target 1
         plan = WindowPlan(len(target_bytes), **settings["windows"])

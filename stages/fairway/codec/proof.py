@@ -12,20 +12,17 @@ from fairway.corpus.shards import BOS
 from fairway.rows.mixing import Mixer, RankShard
 from fairway.stage import StageError
 
-ALL = "all"  # in place of a number of bytes
 OVERHEAD_FRACTION = 0.001  # of the claimed bits; integers in place of probabilities cost this
 OVERHEAD_BITS = 8 * 64  # a file's header, and the coder's last word
 
 
 def proven_targets(
-    tokens: np.ndarray, target_bytes: np.ndarray, table: ByteTable, wanted: int | str
+    tokens: np.ndarray, target_bytes: np.ndarray, table: ByteTable, wanted: float
 ) -> int:
     """How many targets, from the first, have `wanted` bytes (or all the text has, if less).
 
-    wanted: a number or "all". A character that the end would cut is left out.
+    A character that the end would cut is left out.
     """
-    if wanted == ALL:
-        return len(target_bytes)
     targets = int(np.searchsorted(np.cumsum(target_bytes, dtype=np.int64), wanted)) + 1
     targets = min(targets, len(target_bytes))
     return targets - table.unfinished(tokens[: targets + 1])
