@@ -12,7 +12,7 @@ from fairway.codec.compiling import Attention, Compiler
 from fairway.codec.recording import Recording, record
 from fairway.kernels.instructions import run_program
 from fairway.model.layers import NO_TOKEN
-from fairway.model.network import Model, State
+from fairway.model.network import Model, State, unshared
 from fairway.stage import StageError, sha256_of
 
 
@@ -26,8 +26,8 @@ class Stepper:
 
     @torch.no_grad()
     def __init__(self, model: Model, length: int) -> None:
-        self.model = model
-        self.deviations = [layer.gated_deviations() for layer in model.layers]
+        self.model = model = unshared(model)
+        self.deviations = [{} for _ in model.layers]
         cosines, sines = model.rotary(0, length)
         token, before = (torch.zeros(1, 1, dtype=torch.int64) for _ in range(2))
         position, embedded = (

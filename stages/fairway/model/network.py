@@ -11,7 +11,7 @@ shared block is the prior, a gated low-rank deviation per virtual layer the corr
 Its parts are in `fairway.model.layers`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -191,6 +191,21 @@ class Model(nn.Module):
         """x (…, width) → capped logits (…, vocab), float32."""
         logits = F.linear(norm(x), self.token_embedding).float()
         return self.config.logit_cap * torch.tanh(logits / self.config.logit_cap)
+
+
+@torch.no_grad()
+def unshared(model: Model) -> Model:
+    """The same network of independent blocks, deviations added: larger, with less to compute."""
+    config, state = model.config, model.state_dict()
+    sizes = {"shared_blocks": 0, "loops": 0, "unique_blocks": len(model.layers)}
+    result = Model(replace(config, **sizes, lora_rank=0, lora_matrices=()))
+    for index, layer in enumerate(model.layers):
+        deviations = layer.gated_deviations()
+        for name, part in model.blocks[config.virtual_layers[index]].named_children():
+            weight = part.weight + deviations[name] if name in deviations else part.weight
+            state[f"blocks.{index}.{name}.weight"] = weight
+    result.load_state_dict({name: state[name] for name in result.state_dict()})
+    return result.eval().requires_grad_(False)
 
 
 @torch.no_grad()

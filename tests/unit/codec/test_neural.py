@@ -7,7 +7,7 @@ import torch
 from fairway.codec.compiling import Compiler
 from fairway.codec.neural import NeuralSteps, Stepper
 from fairway.codec.recording import record
-from fairway.model.network import Model
+from fairway.model.network import Model, unshared
 from support.tiny_models import CONTEXT, random_tokens, tiny_model
 
 UNIQUE = {"shared_blocks": 0, "loops": 0, "lora_matrices": (), "value_embedding_layers": ()}
@@ -46,6 +46,12 @@ def test_steps_are_the_networks(changes: dict, first: int) -> None:
     expected = by_torch(model, tokens)[first - 1 :]
     assert np.ptp(expected) > 1  # not near 0, where anything agrees
     np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("changes", CHOICES.values(), ids=CHOICES)
+def test_independent_blocks_are_the_same_network(changes: dict) -> None:
+    model, tokens = tiny_model(3, **changes), random_tokens(CONTEXT).tolist()
+    np.testing.assert_array_equal(by_torch(unshared(model), tokens), by_torch(model, tokens))
 
 
 @pytest.mark.parametrize("changes", CHOICES.values(), ids=CHOICES)
