@@ -16,7 +16,7 @@ jobs are named by; what else a stage does is said by its spec.
 import hashlib
 import json
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,11 @@ def corpus_settings(corpus: Config) -> Config:
 
 @cache
 def imported_version(module: str) -> str:
-    """Version of the installed package that an import names, without its build."""
-    return version(DISTRIBUTIONS.get(module, module)).partition("+")[0]
+    """Version of the installed package that an import names, without its build; "" for none."""
+    try:
+        return version(DISTRIBUTIONS.get(module, module)).partition("+")[0]
+    except PackageNotFoundError:  # triton, where torch has no CUDA: its kernels are not used then
+        return ""
 
 
 def _as_text(value: Config) -> str:

@@ -1,6 +1,7 @@
 """Specs: what each kind of job depends on, and what must not be in it."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 from fairway.stage import StageError, write_json
 from fairway.workflow.config import resolve_config
 from fairway.workflow.jobs import KEYS
-from fairway.workflow.specs import Specs
+from fairway.workflow.specs import Specs, imported_version
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -115,3 +116,8 @@ def test_versions_of_what_computes_are_in_specs(specs: Specs, package: str, stag
         assert "tqdm" not in versions and all("+" not in found for found in versions.values())
         assert package in versions or stage not in stages
         assert "torch" not in versions or stage not in ("count_ngrams", "mix_scores")
+
+
+def test_a_package_that_is_not_installed_has_no_version():
+    assert imported_version("no_such_package") == ""
+    assert imported_version("yaml") == version("PyYAML")
