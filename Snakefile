@@ -43,7 +43,8 @@ wildcard_constraints:
     row=r"\w+",
     seed=r"\d+",
     rank=r"\d+",
-    stage=r"\w+",
+    stage=r"\w+(/\w+)?",
+    sweep=r"\w+",
     digits=r"[0-9a-f]{16}",
 
 
@@ -136,6 +137,7 @@ rule aggregate_seeds:
 
 
 include: "rules/report.smk"
+include: "rules/sweeps.smk"
 
 
 made_from = [

@@ -84,7 +84,6 @@ def configuration(choice: dict[str, Any]) -> dict[str, Any]:
         ],
         "audit": {"mass_targets": 8, "causality_targets": 1, "null_tokens": 1000},
         "proof": {"bytes": 64},
-        "sweep": {"row": "hashed7", "log2_buckets": [8]},
     }
     for key, value in choice.items():
         *parents, last = key.split(".")

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).resolve().parent
-SECTIONS = ("corpus", "windows", "limits", "rows", "audit", "proof", "sweep", "estimates")
+SECTIONS = ("corpus", "windows", "limits", "rows", "audit", "proof", "estimates")
 HEAD = """\
 # Keys of the configuration
 
@@ -26,6 +26,7 @@ FILES = {
     "smoke.yaml": "every rule, in a minute",
     "counts_only.yaml": "rows without a network, in seconds",
     "fineweb.yaml": "the record's sizes, with `estimates` of what it costs",
+    "fineweb_slice.yaml": "the default run on a little of FineWeb, its training text a memory",
     "download.yaml": "over fineweb.yaml: fetches the shards first",
     "shrunk.yaml": "over both: FineWeb's wiring at test size",
 }
@@ -90,6 +91,7 @@ def document(schema: dict[str, Any]) -> str:
         text += section_text(f"`models.NAME.{part}`", definitions[part], definitions)
     text += section_text("`memories.NAME`", definitions["memory"], definitions)
     text += section_text("`caches.NAME`", definitions["cache"], definitions)
+    text += section_text("`sweeps.NAME`", definitions["sweep"], definitions)
     text += section_text("`gates.NAME`", definitions["gate"], definitions)
     for variant in GATES:
         title = f"`gates.NAME` of kind `{variant.removeprefix('gate_')}`"

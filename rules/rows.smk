@@ -188,27 +188,3 @@ rule prove_row:
             "--scores {input.scores} --counts {input.counts} --proof {output.proof} "
             "--file {output.file}",
         )
-
-
-rule sweep_buckets:
-    input:
-        spec=plan.spec("sweep_buckets"),
-        manifest=rules.encode_corpus.output.manifest,
-        val=rules.encode_corpus.output.val,
-        scores=lambda w: plan.scores(plan.config["sweep"]["row"], plan.seeds[:1]),
-    output:
-        provenance=plan.provenance("sweep_buckets"),
-        table="results/sweeps/buckets.csv",
-        figure="results/sweeps/buckets.png",
-    log:
-        "results/logs/sweep_buckets.log",
-    benchmark:
-        "results/benchmarks/sweep_buckets.tsv"
-    conda:
-        CPU
-    shell:
-        plan.command(
-            "sweep_buckets",
-            "--manifest {input.manifest} --val {input.val} --scores {input.scores} "
-            "--table {output.table} --figure {output.figure}",
-        )

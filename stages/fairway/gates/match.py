@@ -85,14 +85,13 @@ def match_gate(settings: dict[str, Any], max_order: int, hashed: bool) -> MatchG
 
 
 @compiled
-def _alpha(entropy, threshold, low, span, slope):
+def alpha_at(entropy, threshold, low, span, slope):
     return low + span / (1.0 + np.exp(-slope * (entropy - threshold)))
 
 
 @compiled
-def _mixed(model, alpha, hits, total, floor):
+def mixed(model, alpha, ngram, floor):
     """p of one vocabulary entry; the only place where a match is mixed in."""
-    ngram = min(hits, total) / total
     return max(floor, (1.0 - alpha) * model + alpha * ngram)
 
 
@@ -102,9 +101,10 @@ def _mix_targets(nll, entropy, order, hits, total, low, span, slope, thresholds,
         if order[i] == 0:
             nats[i] = nll[i]
             continue
-        alpha = _alpha(np.float64(entropy[i]), thresholds[order[i]], low, span, slope)
+        alpha = alpha_at(np.float64(entropy[i]), thresholds[order[i]], low, span, slope)
         model = np.exp(-np.float64(nll[i]))
-        nats[i] = -np.log(_mixed(model, alpha, hits[i], total[i], floor))
+        ngram = min(hits[i], total[i]) / total[i]
+        nats[i] = -np.log(mixed(model, alpha, ngram, floor))
 
 
 @compiled
@@ -113,5 +113,5 @@ def _mix_vocabulary(model, entropy, order, hits, total, low, span, slope, thresh
         if order == 0:
             out[v] = model[v]
             continue
-        alpha = _alpha(np.float64(entropy), thresholds[order], low, span, slope)
-        out[v] = _mixed(np.float64(model[v]), alpha, hits[v], total, floor)
+        alpha = alpha_at(np.float64(entropy), thresholds[order], low, span, slope)
+        out[v] = mixed(np.float64(model[v]), alpha, min(hits[v], total) / total, floor)

@@ -1,106 +1,142 @@
-"""What a hashed cache reports as its tables grow: the score, what it is worth, and the exact one.
+"""A sweep's table: a line for every setting of a row's gate and cache, and which is the best.
 
-A gate's p sums over the vocabulary to Z = (1−α) + α·Σ_v p_ngram(v). Charging −log2 Z at every
-target makes p a distribution, so its code length in bits per byte is reported + E[log2 Z]·targets
-/ bytes, with E over a sample of targets.
+The best is fitted on the text that it is scored on; the table, the note and the picture say so.
+A hashed row's lines also say what its score is worth. Its p sums over the vocabulary to Z;
+charging log2 Z at every target makes p a distribution, so its code length in bits per byte is
+reported + E[log2 Z]·targets / bytes, with E over the audit's sample of targets.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from fairway.corpus.windows import WindowPlan
-from fairway.counting.caches import CacheSettings, count_targets, distributions_at
-from fairway.counting.counts import MatchCounts
-from fairway.gates.match import EXACT_FLOOR, MatchGate
+from fairway.rows.grid import Axis, Point
 
-Progress = Callable[[int], None]
+OWN = "the row's own"
+BEST = "best, fitted on the validation text"
+BEST_HALF = "best, fitted on the first half"
+HALVES = ("bpb_first_half", "bpb_second_half")
 
 
 @dataclass(frozen=True)
-class Text:
-    """A validation text with a model's scores.
+class Swept:
+    """One sweep: its axes, and a line for each setting.
 
-    tokens: uint16 (targets + 1,); nll, entropy: float32 nats (targets,); bytes: of all targets.
+    table: axis keys, bpb and what else is known, and `note`, OWN and BEST where they hold.
+    model_bpb: of the model alone, for the picture.
     """
 
-    tokens: np.ndarray
-    plan: WindowPlan
-    vocabulary: int
-    nll: np.ndarray
-    entropy: np.ndarray
-    bytes: int
+    name: str
+    row: str
+    seed: int
+    axes: list[Axis]
+    table: pd.DataFrame
+    model_bpb: float
 
-    def bits_per_byte(self, nats: np.ndarray) -> float:
-        return math.fsum(nats) / math.log(2) / self.bytes
+    @property
+    def is_split(self) -> bool:
+        return HALVES[0] in self.table
+
+    @property
+    def is_hashed(self) -> bool:
+        return "bpb_normalized" in self.table
+
+    def line(self, which: str) -> pd.Series:
+        """The line of OWN or of the best."""
+        return self.table[self.table["note"].str.contains(which, regex=False)].iloc[0]
+
+    @property
+    def own(self) -> pd.Series:
+        return self.line(OWN)
+
+    @property
+    def best(self) -> pd.Series:
+        return self.line("best, fitted")
 
 
-def exact_counterpart(cache: CacheSettings) -> CacheSettings:
-    """The same cache without collisions."""
-    return replace(cache, kind="exact", buckets=None)
+def scores(nats: np.ndarray, sizes: Sequence[int]) -> dict[str, np.ndarray]:
+    """Columns of bits per byte. nats: (settings, parts); sizes: bytes of each part, one or two."""
+    whole = np.array([math.fsum(parts) for parts in nats]) / math.log(2) / sum(sizes)
+    if len(sizes) == 1:
+        return {"bpb": whole}
+    by_part = nats / math.log(2) / np.array(sizes)
+    return {"bpb": whole} | dict(zip(HALVES, by_part.T, strict=True))
 
 
-def mass_at(
-    text: Text,
-    cache: CacheSettings,
-    gate: MatchGate,
-    counts: MatchCounts,
-    targets: np.ndarray,
-) -> np.ndarray:
-    """Z at the sampled targets, float64, in their order. counts: of the whole text.
+def hashed_columns(
+    bpb: np.ndarray,
+    mass: np.ndarray,
+    exact_bpb: np.ndarray,
+    order: np.ndarray,
+    exact_order: np.ndarray,
+    size: int,
+) -> dict[str, Any]:
+    """What the settings of one hashed cache are worth.
 
-    Only the order that matched is asked, so that this costs one order's count for each of them.
-    Any distribution in place of the model's gives the same Z (but for the floor), so a uniform
-    one is taken.
+    bpb, exact_bpb: (settings,), with its counts and with those without collisions; order,
+    exact_order: that matched at every target, (targets,); mass: Z, (settings, sampled targets);
+    size: bytes. collision_fraction: of the matches, how many are at an order that never occurred
+    often enough. bpb_normalized_error: standard error, from the sample of Z.
     """
-    mass = np.ones(len(targets))
-    model = np.full(text.vocabulary, 1 / text.vocabulary)
-    orders = counts.order[targets - 1]
-    for order in np.unique(orders[orders > 0]).tolist():
-        rows = np.flatnonzero(orders == order)
-        one = replace(cache, min_order=order, max_order=order)
-        found = distributions_at(text.tokens, text.plan, targets[rows], one, text.vocabulary)
-        for row, total, hits in zip(rows, found.totals, found.hits, strict=True):
-            entropy = text.entropy[targets[row] - 1]
-            mass[row] = gate.full_distribution(model, entropy, order, hits, total).sum()
-    return mass
-
-
-def sweep_line(
-    text: Text,
-    cache: CacheSettings,
-    gate: MatchGate,
-    targets: np.ndarray,
-    exact: MatchCounts,
-    progress: Progress,
-) -> dict[str, float]:
-    """One line of the table: a number of buckets. exact: the counts without collisions.
-
-    load: tokens per bucket. collision_fraction: of the matches, how many are at an order that
-    never occurred often enough. bpb_normalized_error: standard error, from the sample of Z.
-    """
-    last = text.plan.targets
-    counts = count_targets(text.tokens, text.plan, 1, last, cache, progress=progress)
-    nats = gate.nats(text.nll, text.entropy, counts.order, counts.hits, counts.total)
-    mass = mass_at(text, cache, gate, counts, targets)
-    log2_mass = np.log2(mass)
-    per_byte = text.plan.targets / text.bytes
-    reported = text.bits_per_byte(nats)
-    exact_gate = replace(gate, floor=EXACT_FLOOR)
-    exact_nats = exact_gate.nats(text.nll, text.entropy, exact.order, exact.hits, exact.total)
-    matched = counts.order > 0
+    collided = order > exact_order
+    matched, log2_mass = order > 0, np.log2(mass)
+    per_byte = len(order) / size
+    error = log2_mass.std(axis=1, ddof=1) / math.sqrt(mass.shape[1])
     return {
-        "buckets": cache.buckets,
-        "load": text.plan.targets / cache.buckets,
         "matched_fraction": float(matched.mean()),
-        "collision_fraction": float((counts.order > exact.order)[matched].mean()),
-        "z_mean": float(mass.mean()),
-        "z_max": float(mass.max()),
-        "bpb_reported": reported,
-        "bpb_normalized": reported + float(log2_mass.mean()) * per_byte,
-        "bpb_normalized_error": float(log2_mass.std(ddof=1)) / math.sqrt(len(mass)) * per_byte,
-        "bpb_exact": text.bits_per_byte(exact_nats),
-        "bpb_neural": text.bits_per_byte(text.nll),
+        "collision_fraction": float(collided[matched].mean()) if matched.any() else 0.0,
+        "z_mean": mass.mean(axis=1),
+        "z_max": mass.max(axis=1),
+        "bpb_normalized": bpb + log2_mass.mean(axis=1) * per_byte,
+        "bpb_normalized_error": error * per_byte,
+        "bpb_exact": exact_bpb,
     }
+
+
+def noted(axes: list[Axis], points: Sequence[Point], own: Point, found: pd.DataFrame):
+    """The whole table: axis columns before what was found of each point, notes behind."""
+    table = pd.DataFrame(points, columns=[axis.key for axis in axes])
+    table = pd.concat([table, found], axis=1)
+    chosen_by, name = (HALVES[0], BEST_HALF) if HALVES[0] in table else ("bpb", BEST)
+    notes = [OWN if point == own else "" for point in points]
+    best = int(table[chosen_by].idxmin())
+    notes[best] = "; ".join(filter(None, [notes[best], name]))
+    return table.assign(note=notes)
+
+
+def note(swept: Swept) -> str:
+    """The sweep in words, Markdown."""
+    columns = dict(zip(HALVES, ("BPB, first half", "BPB, second half"), strict=True))
+    columns = columns if swept.is_split else {"bpb": "BPB"}
+    if swept.is_hashed:
+        columns |= {"z_mean": "mean Z", "bpb_normalized": "normalised BPB"}
+    keys = [axis.key for axis in swept.axes]
+    lines = [
+        f"# Sweep `{swept.name}` of row `{swept.row}`, seed {swept.seed}",
+        "",
+        f"{len(swept.table):,} settings of {', '.join(keys)}, on the same scores.",
+        "",
+        f"| | {' | '.join([*keys, *columns.values()])} |",
+        f"|---|{'--:|' * (len(keys) + len(columns))}",
+    ]
+    for name, line in ((OWN, swept.own), (BEST_HALF if swept.is_split else BEST, swept.best)):
+        cells = [f"{line[key]:.6g}" for key in keys] + [f"{line[key]:.4f}" for key in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _worth(swept)]) + "\n"
+
+
+def _worth(swept: Swept) -> str:
+    """What the best setting's score may be taken for."""
+    text = "It was chosen by the text that it is scored on, so its score is no result."
+    if swept.is_split:
+        text = (
+            "It was chosen by the first half. The second had no part in that: there it may be "
+            "compared with the row's own."
+        )
+    if swept.is_hashed:
+        text += " Counts of hashes collide: neither score is a code length."
+    return f"{text} It enters no other table."

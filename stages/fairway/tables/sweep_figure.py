@@ -1,60 +1,104 @@
-"""The bucket sweep as a picture: what is reported, what it is worth, and what is true."""
+"""A sweep as a picture: a line over one number, or a heat map over two."""
 
-import io
-
-import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
 
-_WIDTH, _HEIGHT, _DPI = 7.2, 4.4, 110  # inches, dots per inch
+from fairway.tables.report.style import INK, color, grid, legend, new_figure
+from fairway.tables.sweep import BEST, BEST_HALF, HALVES, OWN, Swept
 
-
-def sweep_figure(table: pd.DataFrame, title: str) -> bytes:
-    """The PNG of a sweep's table; scores in bits per byte over the number of buckets."""
-    with matplotlib.rc_context({"font.size": 10, "axes.spines.right": False}):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained")
-        axes = figure.add_subplot()
-        _draw(axes, table)
-        axes.set_title(title, fontsize=10)
-        content = io.BytesIO()
-        figure.savefig(content, format="png", metadata={"Software": None})
-    return content.getvalue()
+_HEIGHT = 3.4  # inches
+_WIDE = 64  # a ratio of values from which on an axis is drawn by powers of two
+_GREY = "#8d929c"
 
 
-def _draw(axes: Axes, table: pd.DataFrame) -> None:
-    buckets, first = table["buckets"], table.iloc[0]
-    left = first["buckets"]
-    axes.errorbar(
-        buckets,
-        table["bpb_normalized"],
-        yerr=2 * table["bpb_normalized_error"],
-        color="tab:red",
-        marker="s",
-        capsize=3,
-    )
-    axes.plot(buckets, table["bpb_reported"], color="tab:orange", marker="o")
-    _label(axes, left, first["bpb_normalized"], -40, "normalised: reported + E[log₂ Z]", "tab:red")
-    _label(axes, left, first["bpb_reported"], -16, "reported by the hashed cache", "tab:orange")
-    above = first["bpb_neural"] > first["bpb_exact"]
-    for column, offset, color, style, text in (
-        ("bpb_neural", 4 if above else -12, "0.35", ":", "neural model alone"),
-        ("bpb_exact", -12 if above else 4, "tab:green", "--", "exact counts, same gate"),
-    ):
-        axes.axhline(first[column], color=color, linestyle=style)
-        _label(axes, left, first[column], offset, text, color)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(buckets)
-    axes.set_xlabel("buckets per table")
+def sweep_figure(swept: Swept) -> Figure:
+    """Over one number the scores of all its values. Over more, a heat map of the two with most.
+
+    Each cell is then the best over the other numbers.
+    """
+    figure, axes = new_figure(_HEIGHT)
+    long = sorted(swept.axes, key=lambda axis: -len(set(swept.table[axis.key])))
+    if len(long) == 1:
+        _lines(axes, swept, long[0].key)
+    else:
+        _heat_map(figure, axes, swept, *(axis.key for axis in long[:2]))
+    figure.suptitle(f"{swept.row}, seed {swept.seed}: {len(swept.table):,} settings", fontsize=9)
+    return figure
+
+
+def _lines(axes: Axes, swept: Swept, key: str) -> None:
+    table = swept.table.sort_values(key)
+    x = table[key]
+    if swept.is_hashed:
+        error = 2 * table["bpb_normalized_error"]
+        style = {"color": color(5), "marker": "s", "markersize": 3.5, "capsize": 2}
+        label = "normalised: reported + E[log₂ Z]"
+        axes.errorbar(x, table["bpb_normalized"], yerr=error, label=label, **style)
+        axes.plot(x, table["bpb"], color=color(1), marker="o", markersize=4, label="reported")
+        axes.plot(x, table["bpb_exact"], "--", color=color(2), label="exact counts, same gate")
+        axes.axhline(swept.model_bpb, color=_GREY, linestyle=":", label="model alone")
+        axes.set_ylim(bottom=0)
+        _masses(axes, table, key)
+    elif swept.is_split:
+        for index, half in enumerate(HALVES):
+            label = half.removeprefix("bpb_").replace("_", " ")
+            axes.plot(x, table[half], color=color(index), marker=".", label=label)
+    else:
+        axes.plot(x, table["bpb"], color=color(0), marker=".", label="bits per byte")
+    shown = HALVES[0] if swept.is_split else "bpb"
+    for line, name, marker in _marked(swept):
+        axes.plot(line[key], line[shown], marker, color=INK, fillstyle="none", ms=9, label=name)
+    _scale(axes, key, x)
     axes.set_ylabel("bits per byte")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.25)
+    grid(axes)
+    legend(axes)
+
+
+def _masses(axes: Axes, table: pd.DataFrame, key: str) -> None:
+    """Mean Z of every setting along the top."""
     top = axes.secondary_xaxis("top")
-    top.set_xticks(buckets, [f"{mass:,.3g}" for mass in table["z_mean"]])
-    top.minorticks_off()
-    top.set_xlabel("mean Z: what the probabilities sum to")
+    top.set_xticks(table[key], [f"{mass:,.3g}" for mass in table["z_mean"]], fontsize=7)
+    top.xaxis.set_minor_locator(NullLocator())
+    axes.text(1.0, 0.97, "mean Z above", transform=axes.transAxes, ha="right", va="top", size=7)
 
 
-def _label(axes: Axes, x: float, y: float, offset: int, text: str, color: str) -> None:
-    """Write `text` beside a point; offset: points upwards."""
-    axes.annotate(text, (x, y), (0, offset), textcoords="offset points", color=color, fontsize=9)
+def _heat_map(figure: Figure, axes: Axes, swept: Swept, first: str, second: str) -> None:
+    shown = HALVES[0] if swept.is_split else "bpb"
+    cells = swept.table.pivot_table(shown, index=second, columns=first, aggfunc="min")
+    values = cells.to_numpy()
+    most = float(np.nanquantile(values, 0.9))  # a few far-off settings would hide all others
+    picture = axes.pcolormesh(
+        cells.columns, cells.index, values, cmap="viridis_r", vmax=most, rasterized=True
+    )
+    what = "bits per byte, first half" if swept.is_split else "bits per byte"
+    figure.colorbar(picture, ax=axes, label=what, extend="max")
+    for line, name, marker in _marked(swept):
+        at = line[first], line[second]
+        axes.plot(*at, marker, color="white", ms=10, mew=3.5, fillstyle="none")
+        axes.plot(*at, marker, color="black", ms=10, mew=1.5, fillstyle="none", label=name)
+    _scale(axes, first, cells.columns)
+    if _is_wide(cells.index):
+        axes.set_yscale("log", base=2)
+    axes.set_ylabel(second)
+    legend(axes, 1)
+
+
+def _marked(swept: Swept) -> list[tuple[pd.Series, str, str]]:
+    """The lines that are pointed at: their names and markers."""
+    best = BEST_HALF if swept.is_split else BEST
+    return [(swept.own, OWN, "D"), (swept.best, best, "o")]
+
+
+def _scale(axes: Axes, key: str, values: pd.Series) -> None:
+    if _is_wide(values):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sorted(set(values)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(key)
+
+
+def _is_wide(values: pd.Series) -> bool:
+    return min(values) > 0 and max(values) >= _WIDE * min(values)

@@ -25,10 +25,10 @@ KEYS: dict[str, tuple[str, ...]] = {  # what tells a stage's jobs apart; its spe
     "audit_row": ("row",),
     "prove_row": ("row",),
     "aggregate_seeds": (),
-    "sweep_buckets": (),
+    "sweep_row": ("sweep",),
     "write_report": (),
 }
-ON_REQUEST = ("sweep_buckets", "write_report")  # not part of the table
+ON_REQUEST = ("sweep_row", "write_report")  # not part of the table
 _PREFIXES = {"seed": "seed", "rank": "rank"}  # a name's other parts are names themselves
 
 

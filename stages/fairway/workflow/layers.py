@@ -26,6 +26,7 @@ KINDS = (
     (("memories", "*"), "budget", MEMORY_KEYS),
     (("models", "*", "architecture"), "layers", LAYERS_KEYS),
 )
+LARGEST_POWER = 31  # of two, of a table's buckets
 DIGITS = r"[0-9][0-9_]*"
 SURPRISES = (  # of YAML 1.1: type of an unquoted word, such words, what they are read as, the cure
     ("int", rf"[-+]?0{DIGITS}", "{value}, octal", "no leading 0, or quotes"),
@@ -164,12 +165,32 @@ def put_together(layers: Iterable[Config]) -> Config:
     """Each layer over those before it: mappings deeply, anything else as a whole.
 
     Where a layer gives an entry another kind, keys that only the former kind has are dropped if
-    they are from a layer before: nobody wrote them for the new kind.
+    they are from a layer before: nobody wrote them for the new kind. So are sweeps of rows that a
+    layer's own `rows` do not have.
     """
     merged: Config = {}
-    for layer in layers:
+    for layer in map(_as_now_written, layers):
+        if isinstance(rows := layer.get("rows"), list) and "sweeps" in merged:
+            names = [row.get("name") for row in rows if isinstance(row, dict)]
+            kept = merged["sweeps"].items()
+            merged["sweeps"] = {name: sweep for name, sweep in kept if sweep.get("row") in names}
         _put_over(merged, layer, ())
     return merged
+
+
+def _as_now_written(layer: Config) -> Config:
+    """A layer with the section `sweep`, {row, log2_buckets}, as the sweep `buckets` that it meant.
+
+    One that is otherwise stays, an unknown key.
+    """
+    match layer:
+        case {"sweep": {"row": row, "log2_buckets": [*powers]}} if all(
+            type(power) is int and 0 <= power <= LARGEST_POWER for power in powers
+        ):
+            swept = {"row": row, "cache": {"buckets": [1 << power for power in powers]}}
+            rest = {key: value for key, value in layer.items() if key != "sweep"}
+            return rest | {"sweeps": {"buckets": swept} | layer.get("sweeps", {})}
+    return layer
 
 
 def _put_over(base: Config, layer: Config, path: tuple[str, ...]) -> None:

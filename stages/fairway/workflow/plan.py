@@ -73,6 +73,11 @@ class Plan:
                     found.setdefault(path, line)
         return found
 
+    @cached_property
+    def _of_table(self) -> set[str]:
+        """Provenance of all jobs of the table."""
+        return {*self.specs.of_jobs(), jobs.provenance_pattern("aggregate_seeds")}
+
     def table_is_current(self) -> bool:
         """Whether results/ holds the tables of this configuration, made from what is there."""
         return not self.stale
@@ -124,8 +129,9 @@ class Plan:
         def path(wildcards: Any) -> str:
             keys = dict(wildcards.items())
             job = jobs.provenance_pattern(stage).format(**keys)
-            spec = self.specs.path(stage, jobs.spec_key(stage, keys))
-            if self.force and self._is_stale(stage, job):
+            key = jobs.spec_key(stage, keys)
+            spec = self.specs.path(stage, key)
+            if self.force and self._is_stale(job, self.specs.sha256(stage, key)):
                 self.force(job)
                 if not _has_text(Path(spec), self.specs.texts[spec]):
                     self.force(spec)
@@ -133,10 +139,11 @@ class Plan:
 
         return path
 
-    def _is_stale(self, stage: str, job: str) -> bool:
-        if stage in jobs.ON_REQUEST:
-            return bool(provenance.faults({job: self.specs.sha256(stage)}))
-        return job in self.stale
+    def _is_stale(self, job: str, spec: str) -> bool:
+        """Whether a job must run; one that is no part of the table is compared by itself."""
+        if job in self._of_table:
+            return job in self.stale
+        return bool(provenance.faults({job: spec}))
 
     def provenance(self, stage: str) -> str:
         """Where the jobs of a stage record what they read and wrote."""
@@ -201,12 +208,21 @@ class Plan:
 
     def memory(self, cache: str) -> list[str]:
         """The memory that a cache begins with; none for one without, or for no cache."""
-        memory = self.config["caches"].get(cache, {}).get("memory")
+        memory = self.specs.caches.get(cache, {}).get("memory")
         return [f"results/memories/{memory}.bin"] if memory else []
 
     def row_memory(self, row: str) -> list[str]:
         """The memory of a row's cache."""
         return self.memory(self.rows[row]["cache"])
+
+    def swept_row(self, sweep: str) -> str:
+        """The row of a sweep. Raises StageError for one that the configuration does not have."""
+        return self.specs.sweep_row(sweep)["row"]
+
+    def swept_counts(self, sweep: str) -> list[str]:
+        """Count shards of all caches of a sweep: cache by cache, rank by rank."""
+        names = [cache["name"] for cache in self.specs.sweep_row(sweep)["caches"]]
+        return [f"results/counts/{name}/rank{rank}.npz" for name in names for rank in self.ranks]
 
     def threads(self, section: str) -> Any:
         """Function of wildcards: CPU threads of a model's job, over all its processes."""

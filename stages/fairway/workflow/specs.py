@@ -18,19 +18,20 @@ import json
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from fairway.closure import STAGES, code_sha256, imported_packages
 from fairway.corpus.downloads import downloaded_corpus
 from fairway.corpus.packages import versions_of
 from fairway.corpus.windows import require_windows
 from fairway.rows.entry import NONE, row_seeds
+from fairway.rows.grid import axes_of, caches_of
 from fairway.stage import StageError, read_json
 from fairway.workflow.config import is_decodable, resolve_config
 from fairway.workflow.jobs import provenance_pattern, spec_key, table_jobs
 from fairway.workflow.layers import read_layer
+from fairway.workflow.schema import Config, nearest
+from fairway.workflow.sweeps import sweep_caches
 
-Config = dict[str, Any]
 SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that all do
     "docstrings": {"packages", "val_fraction", "encoding"},
     "text": {"paths", "document_separator", "val_fraction", "encoding"},
@@ -84,6 +85,7 @@ class Specs:
         self.windows = {"windows": config["windows"], "ranks": config["ranks"]}
         self.audited = {key: config["audit"][key] for key in AUDITED_KEYS}
         self.rows = {row["name"]: row for row in config["rows"]}
+        self.caches = sweep_caches(config) | config["caches"]
         self.texts: dict[str, str] = {}  # by path, of all that were asked for
         self._known: dict[tuple[str, str | None], str] = {}
 
@@ -188,7 +190,7 @@ class Specs:
         """Settings of a cache, with those of its memory; None for the cache of a row of none."""
         if cache == NONE:
             return None
-        settings = self.config["caches"][cache]
+        settings = self.caches[cache]
         if settings["memory"] is None:
             return settings
         return settings | {"memory_settings": self.config["memories"][settings["memory"]]}
@@ -230,16 +232,27 @@ class Specs:
         seed = {"seed": row_seeds(self.config, self.rows[row])[0]}  # whose artifact it is
         return self._row(row) | seed | {"proof": self.config["proof"]}
 
-    def sweep_buckets(self) -> Config:
-        row = self.config["sweep"]["row"]
-        settings = self._row(row) if row in self.rows else {"model": None}
-        cache = settings.get("cache_settings")
-        if settings["model"] is None or cache is None or cache["memory"] is not None:
+    def sweep_row(self, sweep: str) -> Config:
+        entry = self._sweep(sweep)
+        row = self._row(entry["row"])
+        axes = axes_of(entry)
+        caches = caches_of(self.config["caches"], row["cache"], axes)
+        return row | {
+            "sweep": sweep,
+            "split": entry["split"],
+            "seed": row_seeds(self.config, self.rows[entry["row"]])[0],
+            "axes": [axis._asdict() for axis in axes],
+            "caches": [cache._asdict() for cache in caches],
+            "audit": self.audited,
+        }
+
+    def _sweep(self, sweep: str) -> Config:
+        if sweep not in self.config["sweeps"]:
             raise StageError(
-                f"config key `sweep.row`: {row!r}; expected a row with a model and a cache, and "
-                "without a memory"
+                f"config key `sweeps.{sweep}`: not there; "
+                f"{nearest(sweep, list(self.config['sweeps']))}"
             )
-        return settings | {"sweep": self.config["sweep"], "seed": self.config["seeds"][0]}
+        return self.config["sweeps"][sweep]
 
     def write_report(self) -> Config:
         """The whole configuration, and the default one that it is compared with."""

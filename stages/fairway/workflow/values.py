@@ -24,22 +24,24 @@ def value_faults(config: Config) -> Iterator[str]:
     is checked where rows bring it together.
     """
     windows = config["windows"]
-    yield from _faults("", "", lambda: WindowPlan(windows["length"], **windows))
+    yield from setting_faults("", "", lambda: WindowPlan(windows["length"], **windows))
     for name, model in config["models"].items():
         yield from _model_faults(f"models.{name}", model, config["corpus"]["vocabulary"])
     for name, cache in config["caches"].items():
-        yield from _faults(f"caches.{name}", "cache", CacheSettings.from_settings, cache)
+        yield from setting_faults(f"caches.{name}", "cache", CacheSettings.from_settings, cache)
     for name, memory in config["memories"].items():
-        yield from _faults(f"memories.{name}", "memory", MemorySettings.from_settings, memory)
+        yield from setting_faults(
+            f"memories.{name}", "memory", MemorySettings.from_settings, memory
+        )
     for name, gate in config["gates"].items():
         if gate["kind"] != "empirical_bayes":
             within = f"gate {gate['kind']}"
-            yield from _faults(f"gates.{name}", within, MatchSettings.from_settings, gate)
+            yield from setting_faults(f"gates.{name}", within, MatchSettings.from_settings, gate)
     for row in config["rows"]:
         yield from _row_faults(config, row)
 
 
-def _faults(
+def setting_faults(
     place: str, within: str, make: Callable[..., object], *settings: object
 ) -> Iterator[str]:
     """The fault that `make` finds in the settings, as a line about the configuration.
@@ -59,12 +61,14 @@ def _model_faults(place: str, model: Config, vocabulary: int) -> Iterator[str]:
         (ModelConfig.from_settings, (model["architecture"], vocabulary)),
         (TrainingSettings.from_settings, (model["training"],)),
     )
-    found = [fault for make, given in parts for fault in _faults(f"{place}.", "", make, *given)]
+    found = [
+        fault for make, given in parts for fault in setting_faults(f"{place}.", "", make, *given)
+    ]
     yield from found
     if not found:
         training = TrainingSettings.from_settings(model["training"])
         context = model["architecture"]["rope_context"]
-        yield from _faults(f"{place}.", "", training.require_context, context)
+        yield from setting_faults(f"{place}.", "", training.require_context, context)
 
 
 def _row_faults(config: Config, row: Config) -> Iterator[str]:
@@ -79,5 +83,5 @@ def _row_faults(config: Config, row: Config) -> Iterator[str]:
     gate, cache = config["gates"].get(row["gate"]), config["caches"].get(row["cache"])
     if gate and gate["kind"] == "empirical_bayes":
         place, within = f"gates.{row['gate']}", "gate empirical_bayes"
-        for fault in _faults(place, within, BayesSettings.from_settings, gate, cache):
+        for fault in setting_faults(place, within, BayesSettings.from_settings, gate, cache):
             yield f"{fault} (row {row['name']} with cache {row['cache']})"

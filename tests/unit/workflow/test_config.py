@@ -38,6 +38,7 @@ def fault(config: dict) -> str:
 STACKS = [
     ["smoke"],
     ["counts_only"],
+    ["fineweb_slice"],
     ["fineweb"],
     ["fineweb", "download"],
     ["fineweb", "download", "shrunk"],

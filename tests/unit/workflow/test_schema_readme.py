@@ -9,7 +9,7 @@ from support.configs import ROOT, SCHEMA
 
 EXPLAINED_BY_THEIR_KEYS = {  # sections, not settings
     *("corpus", "windows", "limits", "models", "caches", "gates", "rows", "audit", "proof"),
-    *("memories", "sweep", "estimates", "tokens", "rules"),
+    *("memories", "sweeps", "estimates", "tokens", "rules"),
 }
 
 

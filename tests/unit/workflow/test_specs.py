@@ -105,12 +105,13 @@ def test_seeds_are_in_the_specs_of_what_depends_on_them(specs: Specs) -> None:
     ("package", "stages"),
     [
         ("torch", {"train_model", "quantize_model", "audit_model", "score_targets"}),
-        ("numba", {"count_ngrams", "audit_cache", "mix_scores", "audit_row"}),
+        ("numba", {"count_ngrams", "audit_cache", "mix_scores", "audit_row", "sweep_row"}),
         ("sentencepiece", {"train_tokenizer", "encode_corpus", "prove_row"}),
     ],
 )
 def test_versions_of_what_computes_are_in_specs(specs: Specs, package: str, stages: set) -> None:
     keys = {"model": "ebls", "cache": "hashed7", "row": "neural", "memory": "training"}
+    keys["sweep"] = "buckets"
     for stage, names in KEYS.items():
         versions = json.loads(specs.text(stage, names and keys[names[0]]))["versions"]
         assert "tqdm" not in versions and all("+" not in found for found in versions.values())
