@@ -23,12 +23,12 @@ def targets() -> tuple[np.ndarray, ...]:
     """nll, entropy, order, hits, total; some nll beyond what a double's exp can hold together."""
     generator = np.random.default_rng(3)
     nll = generator.gamma(2.0, 1.5, TARGETS).astype(np.float32)
-    nll[::50] = 300
+    nll[::50] = 600
     entropy = generator.uniform(0, 6, TARGETS).astype(np.float32)
     order = generator.integers(0, 7, TARGETS).astype(np.uint8)
     total = generator.integers(1, 40, TARGETS).astype(np.uint32)
     hits = generator.integers(0, 45, TARGETS).astype(np.uint32)  # more than total, as hashes give
-    hits[::3] = 0
+    hits[::3] = hits[::50] = 0
     return nll, entropy, order, hits, total
 
 
