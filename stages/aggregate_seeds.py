@@ -22,14 +22,13 @@ from fairway.provenance import Recording
 from fairway.rows.profile import Profile
 from fairway.stage import atomic_output, read_spec, run, stage_parser
 from fairway.tables.aggregation import (
-    ablation_markdown,
-    ablation_table,
     budget_table,
     require_current,
     seeds_table,
     summary_table,
 )
-from fairway.tables.comparisons import comparisons
+from fairway.tables.comparisons import comparisons, noise_of_delta
+from fairway.tables.ladder import ablation_markdown, ablation_table
 
 OUTPUTS = ("seeds", "ablation", "ladder", "budget", "statistics", "summary")
 
@@ -58,7 +57,6 @@ def main() -> None:
     recording = Recording(args.provenance, spec, map(Path, settings["jobs"]))
     require_current(settings["jobs"])
     seeds = seeds_table(args.results, settings)
-    summary = summary_table(seeds, settings["limits"])
     write_csv(args.seeds, seeds)
     profiles = {}
     for row in settings["rows"]:
@@ -67,6 +65,7 @@ def main() -> None:
     generator = np.random.default_rng(settings["seeds"][0])
     compared = comparisons(seeds, profiles, settings["references"], generator)
     write_csv(args.statistics, compared)
+    summary = summary_table(seeds, settings["limits"], noise_of_delta(compared))
     write_csv(args.ablation, ablation_table(summary))
     write_csv(args.budget, budget_table(seeds, settings["limits"]))
     with atomic_output(args.ladder) as temporary:

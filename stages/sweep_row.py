@@ -41,23 +41,20 @@ from fairway.rows.grid import Axis, Point, changed, points
 from fairway.rows.mixing import RankShard, in_order
 from fairway.rows.sweeping import halves, sums_by_part
 from fairway.scoring.scores import Scores
-from fairway.stage import StageError, atomic_output, read_spec, run
+from fairway.stage import StageError, atomic_output, read_spec, run, stage_parser
 from fairway.tables.report.style import file_png, file_svg, styled
 from fairway.tables.sweep import Swept, hashed_columns, note, noted, scores
 from fairway.tables.sweep_figure import sweep_figure
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = stage_parser(
+        __doc__, "spec", "manifest", "val", "val-bytes", "table", "note", "picture", "image"
     )
-    for flag in ("spec", "manifest", "val", "val-bytes", "table", "note", "picture", "image"):
-        parser.add_argument(f"--{flag}", type=Path, required=True)
     for flag in ("scores", "model-audit", "memory"):
         parser.add_argument(f"--{flag}", type=Path, nargs="*", default=[])
     parser.add_argument("--counts", type=Path, nargs="+", required=True, help="cache by cache")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--provenance", type=Path, help="output: what it read and wrote")
     return parser.parse_args()
 
 

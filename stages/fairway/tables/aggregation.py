@@ -6,14 +6,13 @@ spec, never by listing folders, and the provenance of all jobs behind them must 
 stale or foreign file cannot reach a table.
 """
 
-import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fairway import provenance
-from fairway.corpus.manifest import Overlap
 from fairway.rows.entry import NONE
 from fairway.rows.sums import Sums
 from fairway.stage import StageError, sha256_of
@@ -34,7 +33,7 @@ SUMMARY_COLUMNS = [
     *("row", "model", "cache", "gate", "seeds", "bpb_mean", "bpb_std", "delta_bpb", "z_mean"),
     *("bpb_normalized_mean", "bpb_normalized_std", "is_code_length", "artifact_bytes_max"),
     *("train_seconds_max", "eval_seconds_max", "over_budget"),
-    *("bytes", "original_bytes", "text", "code_counted"),
+    *("bytes", "original_bytes", "text", "code_counted", "within_noise"),
 ]
 TRAIN_STEPS = ["training", "calibration", "quantising", "packing"]
 EVAL_STEPS = ["loading", "scoring", "counting", "mixing"]
@@ -166,8 +165,13 @@ def over_budget(train_seconds: float, eval_seconds: float, limits: dict[str, Any
     return "+".join(broken)
 
 
-def summary_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
-    """One line per row in config order; delta_bpb is against the row above, if of its model."""
+def summary_table(
+    seeds: pd.DataFrame, limits: dict[str, Any], noise: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """One line per row in config order; delta_bpb is against the row above, if of its model.
+
+    noise: which chance may have made that difference, by row; see `comparisons.noise`.
+    """
     grouped = seeds.groupby("row", sort=False)
     table = grouped[["model", "cache", "gate"]].first()
     table["seeds"] = grouped.size()
@@ -175,6 +179,8 @@ def summary_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
     table["bpb_std"] = grouped["bpb"].std(ddof=1)
     same_model = table["model"] == table["model"].shift()
     table["delta_bpb"] = table["bpb_mean"].diff().where(same_model)
+    found = [(noise or {}).get(row, "") for row in table.index]
+    table["within_noise"] = pd.Series(found, table.index).where(same_model, "")
     table["z_mean"] = grouped["z_mean"].mean()
     table["bpb_normalized_mean"] = grouped["bpb_normalized"].mean()
     table["bpb_normalized_std"] = grouped["bpb_normalized"].std(ddof=1)
@@ -204,67 +210,3 @@ def budget_table(seeds: pd.DataFrame, limits: dict[str, Any]) -> pd.DataFrame:
         over_budget(row.train_seconds, row.eval_seconds, limits) for row in table.itertuples()
     ]
     return table.assign(over_budget=flags)
-
-
-def ablation_table(summary: pd.DataFrame) -> pd.DataFrame:
-    """The ladder: the columns that tell what each row adds and whether it can be decoded."""
-    columns = ["row", "bpb_mean", "bpb_std", "delta_bpb", "z_mean", "bpb_normalized_mean"]
-    return summary[[*columns, "is_code_length", "text"]]
-
-
-def code_length(row: Any) -> str:
-    """What a line of the table says: of which text its score is a code length."""
-    if not row.is_code_length:
-        return "no"
-    return "yes" if row.text == "original" else "of the decoded text"
-
-
-def bytes_line(summary: pd.DataFrame) -> str:
-    """What the nats were divided by, of a summary's only corpus."""
-    size, original, text = summary.loc[0, ["bytes", "original_bytes", "text"]]
-    divided = f"Divided by {size:,} bytes"
-    if text == "original":
-        return f"{divided}, the original text, which the tokens give back byte for byte."
-    if pd.isna(original):
-        return f"{divided}, the text that the tokens decode to; the original is not known."
-    return (
-        f"{divided}, the text that the tokens decode to. That is not the original of "
-        f"{original:,} bytes, so no score is a code length of the original."
-    )
-
-
-def ablation_markdown(
-    summary: pd.DataFrame, seeds: list[int], overlap: Overlap | None = None
-) -> str:
-    """The ladder as a Markdown table with its legend. overlap: of the texts, for its last note."""
-    lines = [
-        "| row | BPB | std | delta | mean Z | normalised BPB | code length? |",
-        "|---|--:|--:|--:|--:|--:|:-:|",
-    ]
-    for row in ablation_table(summary).itertuples():
-        std = "" if math.isnan(row.bpb_std) else f"{row.bpb_std:.4f}"
-        delta = "" if math.isnan(row.delta_bpb) else f"{row.delta_bpb:+.4f}"
-        lines.append(
-            f"| {row.row} | {row.bpb_mean:.4f} | {std} | {delta} | {row.z_mean:,.4g} | "
-            f"{row.bpb_normalized_mean:.4f} | {code_length(row)} |"
-        )
-    sizes = (
-        f"largest artifact {summary['artifact_bytes_max'].max():,} bytes, with memory and the "
-        "code of its decoder, or of scoring where no decoder can be"
-    )
-    late = [f"{row.row} ({row.over_budget})" for row in summary.itertuples() if row.over_budget]
-    lines += [
-        "",
-        f"Mean and sample standard deviation over seeds {', '.join(map(str, seeds))}; {sizes}. "
-        "Z is the total mass that the row's rule gives to the whole vocabulary: where it is not "
-        "1, BPB is not a code length, and the normalised BPB charges log2 Z for it.",
-        "",
-        bytes_line(summary),
-    ]
-    if (summary["model"] == NONE).any():
-        lines.append("\nA row without a model has one score: nothing in it is drawn.")
-    if overlap:
-        lines.append(f"\n{overlap.in_words()}")
-    if late:
-        lines.append(f"\nOver the contest's time limits: {', '.join(late)}.")
-    return "\n".join(lines) + "\n"

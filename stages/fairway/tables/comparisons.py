@@ -50,6 +50,13 @@ def comparisons(
     return pd.DataFrame(lines)
 
 
+def noise_of_delta(compared: pd.DataFrame) -> dict[str, str]:
+    """Which chance may have made a row's difference to the row above it, by row; see `noise`."""
+    first = compared.drop_duplicates("row")
+    first = first[first["against"].notna()]
+    return dict(zip(first["row"], first["noise"], strict=True))
+
+
 def _line(name: str, own: pd.DataFrame, against: str | None) -> dict[str, Any]:
     interval = mean_interval(own["bpb"])
     std = own["bpb"].std(ddof=1)

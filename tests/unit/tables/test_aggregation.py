@@ -12,13 +12,13 @@ from fairway.rows.sums import RankSum, Sums
 from fairway.stage import StageError, read_json, sha256_of
 from fairway.tables.aggregation import (
     SUMMARY_COLUMNS,
-    ablation_markdown,
     budget_table,
     over_budget,
     require_current,
     seeds_table,
     summary_table,
 )
+from fairway.tables.ladder import ablation_markdown
 
 LIMITS = {"artifact_bytes": 16_000_000, "train_seconds": 600, "eval_seconds": 600}
 
@@ -126,7 +126,7 @@ def test_table_says_what_it_is_a_code_length_of(
     summary = summary_table(seeds_table(tmp_path, settings), LIMITS)
     assert summary["text"].tolist() == [text] * 2
     assert summary["bytes"].tolist() == [2000, 2000]
-    assert summary.to_csv().splitlines()[1].endswith(f",2000,{original or ''},{text},decoder")
+    assert summary.to_csv().splitlines()[1].endswith(f",2000,{original or ''},{text},decoder,")
     ladder = ablation_markdown(summary, [1, 2])
     first, second = ladder.splitlines()[2:4]
     assert first.endswith(f" | {verdict} |") and second.endswith(" | no |")
@@ -284,3 +284,25 @@ def test_markdown_says_what_a_memory_could_recall(tmp_path, settings):
         "23.9% of the validation text's runs of 20 tokens occur in the training text, as do more "
         "than half of the runs of 12 of its 90 documents that have any; 1 document is the copy"
     ) in text
+
+
+@pytest.mark.parametrize(
+    ("noise", "mark", "legend"),
+    [
+        ("", "", None),
+        ("seeds", " ≈", "≈: within noise"),
+        ("documents", " ≈", "≈: within noise"),
+        ("seeds+documents", " ≈", "≈: within noise"),
+        ("one seed", "", "One seed: of the noise"),
+    ],
+)
+def test_a_difference_within_noise_is_marked(tmp_path, settings, noise, mark, legend):
+    settings["rows"][1]["model"] = settings["rows"][0]["model"]
+    summary = summary_table(seeds_table(tmp_path, settings), LIMITS, {"a_cached": noise})
+    assert summary["within_noise"].tolist() == ["", noise]
+    text = ablation_markdown(summary, [1, 2])
+    line = next(line for line in text.splitlines() if "a_cached" in line)
+    delta = summary["delta_bpb"][1]
+    assert f"| {delta:+.4f}{mark} |" in line
+    assert legend is None or legend in text
+    assert ("within noise" in text) == (mark != "")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fairway.tables.aggregation import bytes_line, code_length
+from fairway.tables.ladder import bytes_line, code_length, difference
 from fairway.tables.report import model_figures, row_figures
 from fairway.tables.report.data import Run
 from fairway.tables.report.style import styled
@@ -52,7 +52,7 @@ def _ladder(run: Run) -> Section:
                 row.row,
                 f"{row.bpb_mean:.4f}",
                 _plain(half, "± {:.4f}"),
-                _plain(row.delta_bpb, "{:+.4f}"),
+                difference(row.delta_bpb, row.within_noise),
                 f"{row.z_mean:,.4g}",
                 f"{row.bpb_normalized_mean:.4f}",
                 code_length(row),
@@ -62,7 +62,8 @@ def _ladder(run: Run) -> Section:
         "Every row goes on from the row above it. Green rows are code lengths: a decoder gets the "
         "text back from so many bits. Yellow rows are not, since their rule gives out more than "
         "1 in all; the red diamond is what such a score is worth once log2 Z is charged for it. "
-        f"Dots are seeds, dark lines the 95 % interval of their mean. {bytes_line(run.summary)}"
+        "Dots are seeds, dark lines the 95 % interval of their mean; ≈ marks a difference within "
+        f"noise. {bytes_line(run.summary)}"
     )
     picture = "Waterfall of bits per byte, row by row"
     return Section("The ladder", words, {"ladder": (picture, figure)}, table)
