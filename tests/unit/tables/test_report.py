@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fairway.tables.report import row_figures
+from fairway.tables.report.model_figures import training_curves
 from fairway.tables.report.page import page
 from fairway.tables.report.sections import differences, sections, settings_table
 from fairway.tables.report.style import INK, file_png, file_svg, inline_svg, styled
@@ -144,3 +145,18 @@ def test_the_waterfall_goes_from_row_to_row():
     bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in figure.axes[0].patches]
     expected = pd.Series(run.summary["bpb_mean"]).tolist()
     assert np.allclose(bars, list(itertools.pairwise(expected)))
+
+
+def test_the_packed_weights_stand_at_the_end_of_their_training_curve():
+    lines = {seed: [{"step": s, "loss": 7 - s / 10, "lr_scale": 1.0} for s in (10, 20)]
+             for seed in (1, 2)}  # fmt: skip
+    axes = training_curves(lines, {2: 3.5}).axes[0]
+    ends = [line.get_xydata().tolist() for line in axes.lines if len(line.get_xdata()) == 1]
+    assert ends == [[[20, 3.5]]]
+    run = made_up_run()
+    run.config["rows"][0] |= {"cache": "none", "gate": "none"}
+    own = run.seeds[run.seeds["row"] == "neural"]
+    section = next(s for s in sections(run) if s.title == "Training: ebls")
+    drawn = section.figures["training_ebls"][1].axes[0].lines
+    found = [line.get_ydata()[0] for line in drawn if len(line.get_xdata()) == 1]
+    assert found == pytest.approx((own["nats"] / own["targets"]).tolist())

@@ -14,10 +14,13 @@ TRAIN_PARTS = ["training", "calibration", "quantising", "packing"]
 EVAL_PARTS = ["loading", "scoring", "counting", "mixing"]
 
 
-def training_curves(metrics: Mapping[str, list[dict[str, Any]]]) -> Figure:
+def training_curves(
+    metrics: Mapping[int, list[dict[str, Any]]], packed: Mapping[int, float]
+) -> Figure:
     """Training loss (nats per token) over steps, a line a seed; the learning rate's scale below.
 
-    metrics: by seed, the steps' lines of metrics.jsonl.
+    metrics: by seed, the steps' lines of metrics.jsonl; packed: by seed, nats per token of the
+    validation text with the packed weights, a diamond at the end.
     """
     figure, axes = new_figure(3.2)
     rate = axes.twinx()
@@ -25,6 +28,8 @@ def training_curves(metrics: Mapping[str, list[dict[str, Any]]]) -> Figure:
         steps = [line["step"] for line in lines]
         loss = [line["loss"] for line in lines]
         axes.plot(steps, loss, linewidth=1.1, color=color(index), label=f"seed {seed}")
+        if seed in packed:
+            axes.plot(steps[-1], packed[seed], "D", color=color(index), markersize=5)
     rate.plot(steps, [line["lr_scale"] for line in lines], color=INK, alpha=0.4, linestyle=":")
     rate.set_ylabel("scale of the learning rate (dotted)")
     rate.set_ylim(0, 4)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fairway.rows.entry import NONE
 from fairway.tables.ladder import bytes_line, code_length, difference
 from fairway.tables.report import model_figures, row_figures
 from fairway.tables.report.data import Run
@@ -182,14 +183,17 @@ def _inside(run: Run) -> Iterator[Section]:
 def _model(run: Run, model: str) -> Iterator[Section]:
     found = run.models[model]
     words = (
-        "Each line is a seed; the dotted line is the learning rate's scale. Late steps run with "
-        "fake-quantised weights, which may show as a small step up."
+        "Each line is a seed: what the raw weights pay for a batch before learning from it. Late "
+        "steps run with fake-quantised weights, which may show as a small step up. The weights' "
+        "averages (EMA, and SWA of late steps) are not run while training: they become the final "
+        "weights, and a diamond is what these, packed, pay for the validation text. The dotted "
+        "line is the learning rate's scale."
     )
     figures = {}
     if any(found.metrics.values()):
         figures[f"training_{model}"] = (
             "Training loss over steps",
-            model_figures.training_curves(found.metrics),
+            model_figures.training_curves(found.metrics, _packed_nats(run, model)),
         )
         figures[f"speed_{model}"] = (
             "Tokens a second over steps",
@@ -215,6 +219,14 @@ def _model(run: Run, model: str) -> Iterator[Section]:
         "compressed by itself."
     )
     yield Section(f"Bytes: {model}", words, {f"bytes_{model}": ("Bytes by what they are", figure)})
+
+
+def _packed_nats(run: Run, model: str) -> dict[int, float]:
+    """Nats per token of the validation text by seed, from the row of a model without a cache."""
+    rows = [row["name"] for row in run.config["rows"]
+            if (row["model"], row["cache"]) == (model, NONE)]  # fmt: skip
+    lines = run.seeds[run.seeds["row"].isin(rows[:1])]
+    return dict(zip(lines["seed"].astype(int), lines["nats"] / lines["targets"], strict=True))
 
 
 def _time(run: Run) -> Section:
