@@ -1,8 +1,7 @@
 """How time and memory of counting grow with the text, and what ranks and threads cost.
 
-    python bench/extend_text.py results/corpus/train.bin results/corpus/val.bin \\
-        --tokens 62021632 --output /tmp/extended.bin
-    python bench/counting_growth.py /tmp/extended.bin --figure docs/counting_growth.png
+    python bench/extend_text.py                    # makes the text, /tmp/extended.bin
+    python bench/counting_growth.py --figure docs/counting_growth.png
 
 Every line is a process of its own that counts the shards of all ranks, orders 2 to 15, from the
 memory-mapped file, so that peak memory is that of the line. Seconds are wall, and of all threads.
@@ -19,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from extend_text import EXTENDED
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
 from fairway.corpus.shards import read_shard
@@ -110,7 +110,7 @@ def draw(lines: list[dict[str, float]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("shard", type=Path)
+    parser.add_argument("shard", type=Path, nargs="?", default=EXTENDED)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--largest", type=int, default=GROWTH[-1])
     parser.add_argument("--line", nargs=5, help=argparse.SUPPRESS)

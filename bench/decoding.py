@@ -1,6 +1,6 @@
 """Microseconds a token that a row's codec takes, by part, and torch's own steps beside them.
 
-    python bench/decoding.py results --row exact15_bayes_memory
+    python bench/decoding.py                      # exact15_bayes_memory of the run in results/
     python bench/decoding.py results --row neural --targets 20000
 
 The first targets of a finished run's validation text are encoded on one core, from the artifact of
@@ -147,8 +147,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("results", type=Path, help="of a finished run")
-    parser.add_argument("--row", required=True)
+    parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    parser.add_argument("--row", default="exact15_bayes_memory")
     parser.add_argument("--targets", type=int, default=8 * BLOCK)
     options = parser.parse_args()
     made, tokens = load(options.results, options.row)

@@ -1,7 +1,6 @@
 """Extend real tokens to any length with n-grams about as repetitive as real text's.
 
-    python bench/extend_text.py results/corpus/train.bin results/corpus/val.bin \\
-        --tokens 62021632 --output /tmp/extended.bin
+    python bench/extend_text.py                    # results/corpus, to 62,021,632 tokens
 
 Copying the text over and over would make every long n-gram a repeat. Instead the output follows
 the text and, at each token with probability `--jump`, goes on from another place, drawn evenly
@@ -12,6 +11,7 @@ they are, as in text that was not seen before. Seeded; counting speed depends on
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
 from fairway.corpus.shards import read_shard, write_shard
 from fairway.stage import StageError, run
 
+EXTENDED = Path(tempfile.gettempdir()) / "extended.bin"
 CHUNK = 1 << 20  # tokens drawn at a time
 
 
@@ -69,12 +70,13 @@ def extend(tokens: np.ndarray, length: int, context: int, jump: float, seed: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("shards", type=Path, nargs="+")
-    parser.add_argument("--tokens", type=int, required=True)
+    shards = [Path("results/corpus") / f"{name}.bin" for name in ("train", "val")]
+    parser.add_argument("shards", type=Path, nargs="*", default=shards)
+    parser.add_argument("--tokens", type=int, default=62_021_632)
     parser.add_argument("--context", type=int, default=2)
     parser.add_argument("--jump", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, default=EXTENDED)
     options = parser.parse_args()
     if not 1 <= options.context <= 4 or not 0 <= options.jump <= 1 or options.tokens < 1:
         raise StageError("expected --context 1 to 4, --jump 0 to 1 and --tokens of at least 1")

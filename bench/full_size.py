@@ -1,7 +1,8 @@
 """Evaluation at the record's size without its models: counts, gates, audits and tables, timed.
 
-    python bench/full_size.py SHARDS --tokenizer fineweb_1024_bpe.model --directory /tmp/full_size
-    python bench/full_size.py SHARDS --tokenizer … --directory … --tokens 2000000      # smaller
+    python bench/full_size.py                         # the tokens of results/corpus, as all others
+    python bench/full_size.py --tokens 2000000 --directory /tmp/smaller
+    python bench/full_size.py SHARDS --tokenizer fineweb_1024_bpe.model
 
 The validation text is real tokens extended to 62,021,632 (bench/extend_text.py). In place of what
 only a trained model gives, its score shards and the distributions at the audit's targets are made
@@ -17,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -261,11 +263,16 @@ def disk(results: Path) -> Iterator[tuple[str, int, int]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("shards", type=lambda name: Path(name).resolve(), nargs="+")
-    parser.add_argument("--tokenizer", type=lambda name: Path(name).resolve(), required=True)
-    parser.add_argument("--directory", type=Path, required=True, help="new; 8 GB at full size")
+    corpus = Path("results/corpus")
+    shards = [corpus / "train.bin", corpus / "val.bin"]
+    parser.add_argument("shards", type=Path, nargs="*", default=shards)
+    parser.add_argument("--tokenizer", type=Path, default=corpus / "tokenizer.model")
+    new = Path(tempfile.gettempdir()) / "full_size"
+    parser.add_argument("--directory", type=Path, default=new, help="new; 8 GB at full size")
     parser.add_argument("--tokens", type=int, default=RECORD_TOKENS)
     options = parser.parse_args()
+    options.shards = [path.resolve() for path in options.shards]
+    options.tokenizer = options.tokenizer.resolve()
     options.directory.mkdir(parents=True)
     place = prepare(options)
     write_corpus(place, options.tokenizer)

@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--format", required=True, help="artifact, fwtx, order_counts, …")
+    parser.add_argument("--format", default="artifact", help="artifact, fwtx, order_counts, …")
     parser.add_argument("--number", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--memory", type=int, default=1 << 30)

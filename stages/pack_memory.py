@@ -31,6 +31,8 @@ def arguments() -> argparse.Namespace:
 
 def packed_text(settings: MemorySettings, manifest: Manifest) -> bytes:
     """The memory's file, as large as its budget says."""
+    if not manifest.train.tokens:
+        raise StageError("the training text is empty; expected at least a token")
     shards = [read_shard(path, manifest.vocabulary) for path in manifest.train_shards()]
     identity = manifest.vocabulary, manifest.tokenizer.sha256
 

@@ -38,6 +38,12 @@ class Swept:
     model_bpb: float
 
     @property
+    def title(self) -> str:
+        """Row, seed and number of settings, in a line."""
+        count = len(self.table)
+        return f"{self.row}, seed {self.seed}: {count:,} setting{'s' if count > 1 else ''}"
+
+    @property
     def is_split(self) -> bool:
         return HALVES[0] in self.table
 
@@ -116,9 +122,9 @@ def note(swept: Swept) -> str:
         columns |= {"z_mean": "mean Z", "bpb_normalized": "normalised BPB"}
     keys = [axis.key for axis in swept.axes]
     lines = [
-        f"# Sweep `{swept.name}` of row `{swept.row}`, seed {swept.seed}",
+        f"# Sweep `{swept.name}`",
         "",
-        f"{len(swept.table):,} settings of {', '.join(keys)}, on the same scores.",
+        f"{swept.title}, of {', '.join(keys)}, on the same scores.",
         "",
         f"| | {' | '.join([*keys, *columns.values()])} |",
         f"|---|{'--:|' * (len(keys) + len(columns))}",

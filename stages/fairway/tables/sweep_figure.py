@@ -1,16 +1,19 @@
 """A sweep as a picture: a line over one number, or a heat map over two."""
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import NullFormatter
 
 from fairway.tables.report.style import INK, color, grid, legend, new_figure
 from fairway.tables.sweep import BEST, BEST_HALF, HALVES, OWN, Swept
 
 _HEIGHT = 3.4  # inches
 _WIDE = 64  # a ratio of values from which on an axis is drawn by powers of two
+_MOST_LABELS = 12  # that have room for a Z each
 _GREY = "#8d929c"
 
 
@@ -25,7 +28,7 @@ def sweep_figure(swept: Swept) -> Figure:
         _lines(axes, swept, long[0].key)
     else:
         _heat_map(figure, axes, swept, *(axis.key for axis in long[:2]))
-    figure.suptitle(f"{swept.row}, seed {swept.seed}: {len(swept.table):,} settings", fontsize=9)
+    figure.suptitle(swept.title, fontsize=9)
     return figure
 
 
@@ -41,7 +44,6 @@ def _lines(axes: Axes, swept: Swept, key: str) -> None:
         axes.plot(x, table["bpb_exact"], "--", color=color(2), label="exact counts, same gate")
         axes.axhline(swept.model_bpb, color=_GREY, linestyle=":", label="model alone")
         axes.set_ylim(bottom=0)
-        _masses(axes, table, key)
     elif swept.is_split:
         for index, half in enumerate(HALVES):
             label = half.removeprefix("bpb_").replace("_", " ")
@@ -52,17 +54,25 @@ def _lines(axes: Axes, swept: Swept, key: str) -> None:
     for line, name, marker in _marked(swept):
         axes.plot(line[key], line[shown], marker, color=INK, fillstyle="none", ms=9, label=name)
     _scale(axes, key, x)
+    if swept.is_hashed and len(table) <= _MOST_LABELS:
+        _masses(axes, table, key)
     axes.set_ylabel("bits per byte")
     grid(axes)
     legend(axes)
 
 
 def _masses(axes: Axes, table: pd.DataFrame, key: str) -> None:
-    """Mean Z of every setting along the top."""
-    top = axes.secondary_xaxis("top")
-    top.set_xticks(table[key], [f"{mass:,.3g}" for mass in table["z_mean"]], fontsize=7)
-    top.xaxis.set_minor_locator(NullLocator())
-    axes.text(1.0, 0.97, "mean Z above", transform=axes.transAxes, ha="right", va="top", size=7)
+    """Mean Z of every setting under its value."""
+    ticks = zip(table[key], table["z_mean"], strict=True)
+    labels = [f"{_written(value)}\nZ {mass:,.3g}" for value, mass in ticks]
+    axes.set_xticks(table[key], labels, fontsize=7)
+    axes.set_xlabel(f"{key}, and the mean Z")
+
+
+def _written(value: float) -> str:
+    """A value as an axis has it: powers of two by their exponent."""
+    power = math.log2(value) if value > 0 else 0.5
+    return f"$2^{{{power:.0f}}}$" if power >= 6 and power == int(power) else f"{value:.4g}"
 
 
 def _heat_map(figure: Figure, axes: Axes, swept: Swept, first: str, second: str) -> None:

@@ -84,11 +84,13 @@ def test_table(results):
     val = [text.encode() for text in sample_texts(3, seed=2)]
     size, length = sum(map(len, val)), 1100 / np.log(2) / 8
     good = [f"{length + 600:,.0f}", f"{8 * (length + 600) / size:.4f}"]
-    assert rows["**good**"] == [*good, f"{length:,.0f}", f"{8 * length / size:.4f}", "3.0"]
+    alone = [f"{length:,.0f}", f"{8 * length / size:.4f}"]
+    assert rows["**good**"] == [*good, *alone, *alone, f"{3e6 / size:.2f}"]
     train = len(b"\0".join(text.encode() for text in sample_texts(8)))
     alone = (size + 2) // 10  # two NUL bytes between three documents
     after = (train + 1 + size + 2) // 10 - train // 10
-    assert rows["xz -9e"][0] == f"{alone:,}" and rows["xz -9e"][2] == f"{after:,}"
+    assert rows["xz -9e"][0] == f"{alone:,}" and rows["xz -9e"][4] == f"{after:,}"
+    assert rows["xz -9e"][2:4] == ["", ""]
     assert rows["xz -9e"][1] == f"{8 * alone / size:.4f}"
     assert f"training text of {train - 7:,}, separators not counted" in done.stdout
     assert "hashed" not in done.stdout

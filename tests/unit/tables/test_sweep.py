@@ -98,4 +98,5 @@ def test_the_note_has_the_rows_own_and_the_best():
     text = note(made_up([SLOPE, THRESHOLD]))
     assert "| the row's own | 2 | 4 | 2.0000 |" in text
     assert f"| {BEST} | 1 | 1 | 1.0000 |" in text
-    assert "6 settings of slope, threshold" in text and "It enters no other table." in text
+    assert "some_row, seed 7: 6 settings, of slope, threshold" in text
+    assert "It enters no other table." in text
