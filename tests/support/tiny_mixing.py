@@ -29,6 +29,19 @@ def text(length: int, seed: int = 0, vocabulary: int = VOCABULARY) -> np.ndarray
     return np.concatenate(parts)[: length + 1].astype(np.uint16)
 
 
+def documents(length: int, seed: int = 0) -> np.ndarray:
+    """uint16 (length + 1,): documents that are runs of one phrase, with a token changed."""
+    generator, parts = np.random.default_rng(seed), []
+    phrase = np.random.default_rng(7).integers(2, VOCABULARY, 90)
+    while sum(map(len, parts)) <= length:
+        size = int(generator.integers(12, 40))
+        begin = int(generator.integers(0, 90 - size))
+        own = phrase[begin : begin + size].copy()
+        own[generator.integers(size)] = generator.integers(2, VOCABULARY)
+        parts.append([BOS, *own])
+    return np.concatenate(parts)[: length + 1].astype(np.uint16)
+
+
 def model_scores(
     tokens: np.ndarray, seed: int = 1, vocabulary: int = VOCABULARY
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

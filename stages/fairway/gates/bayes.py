@@ -7,6 +7,7 @@ an order from the whole text to the current document:
 
     order 1 … continuation_orders    by continuation over the text (Kneser and Ney, 1995)
     the orders above                 the exact cache's counts
+    orders 2 and 3, with kin         counts of earlier documents that share tokens with this one
     order 1 … document_orders        counts of the current document
 
 Behind a memory the text's counts begin with it; the document is a new one, and the weights know
@@ -24,8 +25,9 @@ The nearest ancestor is PPM-DP (Steinruecken, Ghahramani and MacKay, Improving P
 parameter updates, DCC 2015): there too orders are blended by a Dirichlet rule in place of escapes,
 and its parameters, one set per order and number of distinct successors, follow the gradient of
 what was coded. New here: the base is a neural model and not the uniform distribution; levels of
-the current document stand between those of the text; and κ is a function of several features of
-the context, each with weights of its own, instead of one parameter per class of contexts.
+the current document, and of earlier ones that it meets (`fairway.gates.kin_counts`), stand between
+those of the text; and κ is a function of several features of the context, each with weights of its
+own, instead of one parameter per class of contexts.
 """
 
 import hashlib
@@ -47,6 +49,8 @@ from fairway.gates.bayes_kernels import (
     new_workspace,
 )
 from fairway.gates.document_counts import fitted, new_document
+from fairway.gates.kin_counts import fitted_kin, new_kin
+from fairway.gates.kin_grams import KIN_ORDERS
 from fairway.gates.settings import BayesSettings
 from fairway.gates.successors import tree_of, with_room
 
@@ -102,7 +106,9 @@ class BayesGate(BayesSettings):
         scratch = new_block(BLOCK, lanes), new_workspace(lanes)
         seen = np.append(memory, np.uint16(BOS)) if len(memory) else memory
         text = tree_of(seen, self.continuation_orders, levels.text, scratch[0])
-        trees = Trees(text, new_document(self.document_orders))
+        trees = Trees(
+            text, new_kin(seen if self.kin else NO_MEMORY), new_document(self.document_orders)
+        )
         return BayesState(levels, learned, trees, scratch)
 
     def nats(
@@ -122,9 +128,11 @@ class BayesGate(BayesSettings):
         start = 0
         while start < len(tokens):
             part = slice(start, start + CHUNK)
+            text, kin, document = state.trees
             state.trees = Trees(
-                with_room(state.trees.text, len(tokens[part])),
-                fitted(state.trees.document, BLOCK),
+                with_room(text, len(tokens[part])),
+                fitted_kin(kin, len(tokens[part]), BLOCK) if self.kin else kin,
+                fitted(document, BLOCK),
             )
             start += mix_targets(
                 tokens[part], nll[part], entropy[part], tuple(array[part] for array in counts),
@@ -151,12 +159,13 @@ class BayesGate(BayesSettings):
 
     def _levels(self) -> Levels:
         """Order by order from low to high, the text before the document."""
-        places = {"text": [], "document": [], "cache": []}
+        places = {"text": [], "kin": [], "document": [], "cache": []}
         level = 0
-        for order in range(1, max(self.max_order, self.document_orders) + 1):
+        for order in range(1, max(self.max_order, *KIN_ORDERS, self.document_orders) + 1):
             for source, holds in (
                 ("text", order <= self.continuation_orders),
                 ("cache", self._first_cache_order <= order <= self.max_order),
+                ("kin", self.kin and order in KIN_ORDERS),
                 ("document", order <= self.document_orders),
             ):
                 if holds:

@@ -17,6 +17,14 @@ from fairway.gates.document_counts import (
     read_document_hits,
     read_document_successors,
 )
+from fairway.gates.kin_counts import (
+    KinCounts,
+    fetch_kin,
+    observe_kin,
+    read_kin_contexts,
+    read_kin_hits,
+    read_kin_successors,
+)
 from fairway.gates.successors import SuccessorTree, fetch_ahead, observe, read_successors
 from fairway.gates.trees import read_contexts
 from fairway.kernels.compiled import borrowing
@@ -31,13 +39,14 @@ BLOCK = 16  # targets whose counts are gathered at once: few enough to stay in t
 class Levels(NamedTuple):
     """Where in the order of mixing each source's levels come, uint64 arrays.
 
-    text, document: (orders,), by order from 1; cache: (orders,), by order from the one in column
-    `first_column` (1,) of the exact cache's counts. new_column: (1,), of the order whose hits say
-    whether a gram is new to the continuation counts. float32 (lanes,): lengths, what a level with
-    total > 0 adds to a block's lengths; numbers, 0, 1, 2, …
+    text, document: (orders,), by order from 1; kin: its orders, or none; cache: (orders,), by
+    order from the one in column `first_column` (1,) of the exact cache's counts. new_column: (1,),
+    of the order whose hits say whether a gram is new to the continuation counts. float32 (lanes,):
+    lengths, what a level with total > 0 adds to a block's lengths; numbers, 0, 1, 2, …
     """
 
     text: np.ndarray
+    kin: np.ndarray
     document: np.ndarray
     cache: np.ndarray
     first_column: np.ndarray
@@ -50,6 +59,7 @@ class Trees(NamedTuple):
     """The counts that the gate keeps itself."""
 
     text: SuccessorTree
+    kin: KinCounts
     document: DocumentCounts
 
 
@@ -85,6 +95,7 @@ def new_block(targets: int, lanes: int) -> Block:
 def read_row(trees, counts, source_row, levels, block, row):
     """The contexts of the next target, from the trees and a row of the exact cache's counts."""
     read_contexts(trees.text, levels.text, block.total, block.distinct, row)
+    read_kin_contexts(trees.kin, levels.kin, block.total, block.distinct, row)
     read_contexts(trees.document, levels.document, block.total, block.distinct, row)
     for k in range(levels.cache.size):
         level, column = levels.cache[k], levels.first_column[0] + np.uint64(k)
@@ -101,6 +112,9 @@ def read_vocabulary(trees, counts, level, levels, hits):
     for i in range(levels.text.size):
         if levels.text[i] == level:
             read_successors(trees.text, i + 1, hits)
+    for i in range(levels.kin.size):
+        if levels.kin[i] == level:
+            read_kin_successors(trees.kin, i, hits)
     for i in range(levels.document.size):
         if levels.document[i] == level:
             read_document_successors(trees.document, i + 1, hits)
@@ -114,11 +128,13 @@ def read_vocabulary(trees, counts, level, levels, hits):
 @borrowing
 def gather_counts(tokens, counts, first, stop, levels, trees, block):
     """Counts of targets first … stop−1 before each; the trees then hold them."""
-    text, document = trees
+    text, kin, document = trees
     totals, hits, distinct = counts
     shift = slot_shift(text.table)
     if levels.text.size > 1:
         fetch_ahead(text, tokens, first, stop)
+    if levels.kin.size:
+        fetch_kin(kin, tokens, first, stop)
     for i in range(first, stop):
         row = i - first
         for k in range(levels.cache.size):
@@ -128,6 +144,10 @@ def gather_counts(tokens, counts, first, stop, levels, trees, block):
             block.hits[row, level] = hits[i, column]
         is_new = hits[i, levels.new_column[0]] == 0
         observe(text, tokens[i], is_new, shift, levels.text, block, row)
+        if levels.kin.size:
+            read_kin_contexts(kin, levels.kin, block.total, block.distinct, row)
+            read_kin_hits(kin, levels.kin, tokens[i], block.total, block.hits, row)
+            observe_kin(kin, tokens[i])
         if tokens[i] == BOS or document.used[1] >= DOCUMENT_TOKENS:
             read_contexts(document, levels.document, block.total, block.distinct, row)
             read_document_hits(document, levels.document, tokens[i], block.hits, row)
@@ -161,7 +181,7 @@ def share_hits(block, row):
 
 
 def new_levels(places: dict[str, list[int]], first_column: int, new_column: int) -> Levels:
-    """From the levels of every source: text, document and cache."""
+    """From the levels of every source: text, kin, document and cache."""
     count = sum(map(len, places.values()))
     lengths = np.zeros(-(-count // WIDTH) * WIDTH, dtype=np.float32)
     lengths[places["text"] + places["cache"]] = len(places["document"]) + 1

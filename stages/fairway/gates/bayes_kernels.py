@@ -14,6 +14,7 @@ import numpy as np
 
 from fairway.gates.bayes_counts import describe, gather_counts, read_row, read_vocabulary
 from fairway.gates.document_counts import has_room
+from fairway.gates.kin_counts import has_kin_room
 from fairway.kernels.compiled import borrowing
 from fairway.kernels.lane_chains import mix_lanes, multiply_back
 from fairway.kernels.lane_memory import gather, load, scatter, store, store_whole
@@ -211,12 +212,15 @@ def mix_targets(tokens, nll, entropy, counts, levels, learned, trees, scratch, r
 
     tokens: the targets' own, (targets,); counts: totals, hits and distinct of the exact cache;
     trees: the text's with room for the targets; scratch: a block and a workspace. Returns how many
-    were scored: it stops before the document's tree runs out of room.
+    were scored: it stops before the tree of the document or of its kin runs out of room.
     """
     block, work = scratch
     for first in range(0, tokens.size, block.lengths.size):
         stop = min(first + block.lengths.size, tokens.size)
-        if not has_room(trees.document, stop - first):
+        targets = stop - first
+        if levels.kin.size and not has_kin_room(trees.kin, targets):
+            return first
+        if not has_room(trees.document, targets):
             return first
         gather_counts(tokens, counts, first, stop, levels, trees, block)
         describe(block, stop - first, levels)

@@ -13,7 +13,9 @@ KIND_KEYS = {  # every key of each kind beside `kind`
     "fixed": frozenset({"alpha"}),
     "entropy": _SIGMOID | {"threshold"},
     "order_adaptive": _SIGMOID | {"threshold_low_order", "threshold_high_order"},
-    "empirical_bayes": frozenset({"learning_rate", "document_orders", "continuation_orders"}),
+    "empirical_bayes": frozenset(
+        {"learning_rate", "document_orders", "continuation_orders", "kin"}
+    ),
 }
 
 
@@ -72,7 +74,8 @@ class BayesSettings:
     """Settings of the empirical-Bayes gate.
 
     min_order, max_order: of the cache whose counts it is given. learning_rate: of AdaGrad on the
-    weights. document_orders, continuation_orders: see `fairway.gates.bayes`; 0 leaves them out.
+    weights. document_orders, continuation_orders (0 leaves them out), kin: see
+    `fairway.gates.bayes`.
     Raises StageError for numbers out of range.
     """
 
@@ -81,6 +84,7 @@ class BayesSettings:
     learning_rate: float = 0.25
     document_orders: int = 5
     continuation_orders: int = 2
+    kin: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 < self.learning_rate <= 10.0:
@@ -88,6 +92,8 @@ class BayesSettings:
                 f"gate empirical_bayes.learning_rate: {self.learning_rate}; "
                 "expected more than 0 and at most 10"
             )
+        if not isinstance(self.kin, bool):
+            raise StageError(f"gate empirical_bayes.kin: {self.kin}; expected true or false")
         for key, most in (
             ("document_orders", 32),
             ("continuation_orders", self.max_order - 1),
@@ -110,6 +116,6 @@ class BayesSettings:
                 f"gate empirical_bayes: cache of kind {cache['kind']}, output {cache['output']}; "
                 "expected kind exact, output orders"
             )
-        keys = ("learning_rate", "document_orders", "continuation_orders")
+        keys = KIND_KEYS["empirical_bayes"]
         numbers = {key: settings[key] for key in keys if key in settings}
         return cls(cache["min_order"], cache["max_order"], **numbers)

@@ -1,6 +1,4 @@
-"""The empirical-Bayes gate against slow oracles: its probabilities, its gradient, its state."""
-
-from collections import Counter, defaultdict
+"""The empirical-Bayes gate piece by piece: its trust, its gradient, its features, its state."""
 
 import numpy as np
 import pytest
@@ -9,37 +7,7 @@ from fairway.corpus.shards import BOS
 from fairway.gates.bayes import CHUNK, BayesGate
 from fairway.gates.bayes_kernels import FEATURES, log2_bucket
 from fairway.stage import StageError
-from support.tiny_mixing import CACHE, VOCABULARY, model_scores, order_counts, rows, text
-
-
-class Successors:
-    """What followed the contexts of one order, from token number `first` on, in dictionaries.
-
-    By continuation, with longer_first given, a gram counts once for each token before it; where
-    that one has a number below longer_first, always.
-    """
-
-    def __init__(self, order: int, first: int, longer_first: int | None = None) -> None:
-        self.order, self.first, self.longer_first = order, first, longer_first
-        self.after, self.seen = defaultdict(Counter), set()
-
-    def share(self, x: list[int], j: int) -> float | None:
-        followers = self.after[self._context(x, j)]
-        return followers[x[j]] / followers.total() if followers else None
-
-    def add(self, x: list[int], j: int) -> None:
-        begin = j - self.order
-        if self.longer_first is not None and begin >= self.longer_first:
-            longer = tuple(x[begin : j + 1])
-            if longer in self.seen:
-                return
-            self.seen.add(longer)
-        if self._context(x, j) is not None:
-            self.after[self._context(x, j)][x[j]] += 1
-
-    def _context(self, x: list[int], j: int) -> tuple | None:
-        begin = j - self.order + 1
-        return tuple(x[begin:j]) if begin >= self.first else None
+from support.tiny_mixing import CACHE, model_scores, order_counts, rows, text
 
 
 def unlearned_trust() -> float:
@@ -57,76 +25,6 @@ def unlearned_trust() -> float:
 
 def test_the_trust_before_learning_is_that_of_its_logit():
     assert unlearned_trust() == pytest.approx(1 / (1 + np.exp(2.0)), rel=1.2e-7)
-
-
-def oracle(tokens: np.ndarray, nll: np.ndarray, gate: BayesGate) -> np.ndarray:
-    """Nats of a gate that never learns."""
-    trust = unlearned_trust()
-    x = [int(token) for token in tokens]
-    highest = gate.continuation_orders
-    whole = {n: Successors(n, 1, int(n < highest)) for n in range(1, highest + 1)}
-    for n in range(max(highest + 1, gate.min_order), gate.max_order + 1):
-        whole[n] = Successors(n, 0)
-    found, document = [], None
-    for j in range(1, len(x)):
-        if document is None or x[j - 1] == BOS:
-            orders = range(1, gate.document_orders + 1)
-            document = {n: Successors(n, j, j if n == 1 else None) for n in orders}
-        p = np.exp(-np.float64(nll[j - 1]))
-        for n in range(1, max(gate.max_order, gate.document_orders) + 1):
-            for source in (whole, document):
-                share = source[n].share(x, j) if n in source else None
-                if share is not None:
-                    p = trust * share + (1 - trust) * p
-        found.append(-np.log(p))
-        for source in (*whole.values(), *document.values()):
-            source.add(x, j)
-    return np.array(found)
-
-
-@pytest.mark.parametrize(
-    ("document_orders", "continuation_orders", "cache"),
-    [
-        (5, 2, {}),
-        (0, 0, {}),
-        (3, 0, {"min_order": 1}),
-        (2, 1, {"min_order": 1, "max_order": 2}),
-        (6, 3, {"min_order": 4}),
-    ],
-)
-def test_probabilities_before_learning_equal_those_of_dictionaries(
-    document_orders, continuation_orders, cache
-):
-    tokens = text(400)
-    _, nll, entropy = model_scores(tokens)
-    cache = CACHE | cache
-    gate = BayesGate(
-        cache["min_order"], cache["max_order"], 1e-12, document_orders, continuation_orders
-    )
-    nats = gate.nats(gate.start(), tokens[1:], nll, entropy, order_counts(tokens, cache))
-    np.testing.assert_allclose(nats, oracle(tokens, nll, gate), rtol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("document_orders", "continuation_orders", "cache"),
-    [(5, 2, {}), (3, 0, {"min_order": 1}), (2, 1, {"max_order": 2}), (6, 3, {"min_order": 4})],
-)
-def test_behind_a_memory_is_as_behind_a_text_of_which_nothing_was_learned(
-    document_orders, continuation_orders, cache
-):
-    memory, tokens = text(300), text(200, seed=1)
-    memory[0] = VOCABULARY  # no gram that begins here comes again
-    cache = CACHE | cache
-    both = np.concatenate([memory, tokens])
-    gate = BayesGate(
-        cache["min_order"], cache["max_order"], 1e-12, document_orders, continuation_orders
-    )
-    _, nll, entropy = model_scores(both)
-    whole = gate.nats(gate.start(), both[1:], nll, entropy, order_counts(both, cache))
-    counts, part = order_counts(tokens, cache, memory), slice(len(memory), None)
-    state = gate.start(memory)
-    nats = gate.nats(state, tokens[1:], nll[part], entropy[part], counts)
-    np.testing.assert_array_equal(nats, whole[part])
 
 
 def test_a_step_follows_the_gradient_of_the_loss():
@@ -247,6 +145,7 @@ def test_the_state_notices_every_target():
         ({"learning_rate": 0.0}, "learning_rate: 0.0; expected more than 0"),
         ({"document_orders": -1}, "document_orders: -1; expected 0 to"),
         ({"continuation_orders": 4}, "continuation_orders: 4; expected 0 to 3"),
+        ({"kin": 1}, "kin: 1; expected true or false"),
     ],
 )
 def test_bad_settings_are_one_line(numbers, message):
