@@ -135,11 +135,11 @@ LOOPED, TRAINED = "models.ebls.architecture", "models.ebls.training"
         ("caches.exact15.buckets", 1024, "`caches.exact15.buckets`: 1024; expected None"),
         ("gates.uniform.alpha_span", 0.95, "`gates.uniform`: alpha from 0.05 to 1.0; expected"),
         (
-            "gates.bayes.continuation_orders",
+            "gates.kin.continuation_orders",
             15,
             [
-                f"`gates.bayes.continuation_orders`: 15; expected 0 to 14 (row {row} with cache"
-                for row in ("exact15_bayes", "exact15_bayes_memory", "memory_only")
+                f"`gates.kin.continuation_orders`: 15; expected 0 to 14 (row {row} with cache"
+                for row in ("exact15_bayes_memory", "memory_only")
             ],
         ),
         ("caches.exact15_orders.min_order", 4, "`gates.bayes.continuation_orders`: 2; the cache"),
