@@ -42,6 +42,7 @@ th, td { text-align: right; padding: 4px 12px; border-bottom: 1px solid var(--li
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .left td, .left th { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+.left td:first-child { overflow-wrap: normal; }
 th { color: var(--soft); font-weight: 600; }
 code { font-size: .85rem; overflow-wrap: anywhere; }
 </style>

@@ -96,4 +96,5 @@ def _saved(figure: Figure, kind: str) -> bytes:
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     with styled():
         figure.savefig(content, format=kind, dpi=PNG_DPI, metadata=metadata)
+    figure.set_layout_engine("none")  # it is laid out, and for every kind of file alike
     return content.getvalue()
