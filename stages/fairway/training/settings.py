@@ -85,9 +85,9 @@ class TrainingSettings:
             (
                 "kernels",
                 bool(set(self.kernels) - set(KERNELS if self.device == "cuda" else ())),
-                f"[] with device: {self.device}"
-                if self.device != "cuda"
-                else f"some of {', '.join(KERNELS)}",
+                f"some of {', '.join(KERNELS)}"
+                if self.device == "cuda"
+                else f"[] with device: {self.device}",
             ),
             (
                 "world_size",

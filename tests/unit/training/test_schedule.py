@@ -64,6 +64,11 @@ def test_sharpness_starts_below_the_threshold_and_ends_at_zero_scale() -> None:
         ({"steps": 0}, "training.steps: 0; expected at least 1"),
         ({"muon_lr": 0.0}, "training.muon_lr: 0.0; expected above 0"),
         ({"muon_momentum": [0.9, 1.0]}, r"muon_momentum: \(0.9, 1.0\); expected from 0 to below"),
+        ({"kernels": ["turned"]}, r"training.kernels: .*; expected \[\] with device: cpu"),
+        (
+            {"kernels": ["turnd"], "device": "cuda"},
+            r"training.kernels: .*; expected some of leaky_square, turned, without_own_value",
+        ),
         ({"adam_betas": [0.9]}, r"training.adam_betas: \(0.9,\); expected two numbers"),
         ({"ema_decay": 1.0}, "training.ema_decay: 1.0; expected from 0 to below 1"),
         ({"qat_sharpness": [0.0, 16.0]}, "training.qat_sharpness: .* expected above 0"),

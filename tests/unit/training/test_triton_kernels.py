@@ -13,12 +13,18 @@ import pytest
 import torch
 
 from fairway import training
+from fairway.model.architecture import ModelConfig
 from fairway.model.layers import Operations
+from fairway.model.network import Model
 from fairway.training import operations
+from fairway.training.batches import Batches
 from fairway.training.operations import chosen_operations
-from fairway.training.settings import KERNELS
+from fairway.training.processes import Processes
+from fairway.training.settings import KERNELS, TrainingSettings
+from fairway.training.step import Training
 from support.configs import ROOT
 from support.tiny_models import tiny_config
+from support.tiny_training import ARCHITECTURE, TRAINING, VOCABULARY, markov_tokens
 
 CPU = torch.device("cpu")
 ABSENT = "Triton is not installed (envs/triton.txt)"
@@ -86,3 +92,21 @@ def test_without_triton_all_kernels_are_off(monkeypatch) -> None:
     assert found == Operations() and len(notes) == 1
     assert notes[0].startswith("kernel leaky_square is off: ")
     assert chosen_operations((), tiny_config(), CPU, torch.float32) == (Operations(), [])
+
+
+def test_a_training_uses_what_was_chosen_and_says_what_is_off(monkeypatch, capsys) -> None:
+    chosen = Operations(leaky_square=torch.relu)
+    asked = []
+
+    def choose(*arguments: object) -> tuple[Operations, list[str]]:
+        asked.append(arguments)
+        return chosen, ["kernel turned is off: as a test wants it"]
+
+    monkeypatch.setattr("fairway.training.step.chosen_operations", choose)
+    settings = TrainingSettings.from_settings({**TRAINING, "precision": "bfloat16"})
+    batches = Batches([markov_tokens(3000, seed=0)], VOCABULARY, 16, 256, seed=1)
+    model = Model(ModelConfig.from_settings(ARCHITECTURE, VOCABULARY))
+    made = Training(model, settings, batches, Processes(0, 1, CPU, parent=0))
+    assert asked == [((), model.config, CPU, torch.bfloat16, False)]
+    assert all(layer.operations is chosen for layer in made.model.layers)
+    assert capsys.readouterr().err == "kernel turned is off: as a test wants it\n"
