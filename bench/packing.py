@@ -29,12 +29,14 @@ from fairway.artifact.coders.ans import integer_bits
 from fairway.artifact.coders.named import coder
 from fairway.artifact.container import build_model, decode, encode, section_sizes
 from fairway.artifact.gptq import GptqSettings
-from fairway.artifact.quantization import matrices, quantize, storage_kinds
+from fairway.artifact.kinds import INT6, INT6_LIMIT, INT8, INT8_LIMIT, storage_kinds
+from fairway.artifact.quantization import matrices, quantize
 from fairway.artifact.steps import StepSettings, choose_steps
-from fairway.artifact.storage import INT6, INT6_LIMIT, INT8, INT8_LIMIT, RowIntegers, StoredModel
+from fairway.artifact.storage import RowIntegers, StoredModel
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.model.network import Model
+from fairway.model.shapes import state_shapes
 from fairway.stage import run
 from fairway.training.checkpoints import Checkpoint
 
@@ -117,7 +119,7 @@ class Measured:
 
     def quantised(self, settings: StepSettings, below: int, mantissa: int) -> StoredModel:
         """The model with its integers' steps chosen so."""
-        kinds, gptq = storage_kinds(self.model, below), GptqSettings()
+        kinds, gptq = storage_kinds(state_shapes(self.model.config), below), GptqSettings()
         choice = choose_steps(
             self.model, self.hessians, kinds, settings, self.sequences, gptq.damping
         )

@@ -19,13 +19,15 @@ import numpy as np
 
 from fairway.artifact.calibration import calibration_sequences, gather_hessians
 from fairway.artifact.gptq import Gptq, GptqSettings
-from fairway.artifact.quantization import matrices, quantize, storage_kinds
+from fairway.artifact.kinds import storage_kinds
+from fairway.artifact.quantization import matrices, quantize
 from fairway.artifact.rates import Choice
 from fairway.artifact.steps import StepSettings, choose_steps, sensitivity_tokens
 from fairway.corpus.manifest import Manifest
 from fairway.machine.devices import prepare_device
 from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
+from fairway.model.shapes import state_shapes
 from fairway.progress import Progress
 from fairway.provenance import Recording
 from fairway.stage import StageError, read_spec, run, stage_parser, write_json
@@ -105,7 +107,7 @@ def main() -> None:
         manifest, settings["calibration_tokens"], model.config, settings["threads"]
     )
     hessians = calibrate(model, sequences, settings)
-    kinds = storage_kinds(model, settings["fp16_below"])
+    kinds = storage_kinds(state_shapes(model.config), settings["fp16_below"])
     choice = steps(model, hessians, kinds, sequences, settings)
     calibrated = time.monotonic()
     gptq = GptqSettings(

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from fairway.artifact.container import encode
-from fairway.artifact.storage import FLOAT32, StoredModel
+from fairway.artifact.kinds import FLOAT32
+from fairway.artifact.storage import StoredModel
 from fairway.codec.file import Codec
 from fairway.codec.neural import Network
 from fairway.codec.prediction import Base, Uniform

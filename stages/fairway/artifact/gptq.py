@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairway.artifact.storage import INT6_LIMIT, RowIntegers
+from fairway.artifact.kinds import INT6_LIMIT
+from fairway.artifact.storage import RowIntegers
 from fairway.stage import StageError
 
 _LADDER = 7  # dampings tried, each ten times the one before

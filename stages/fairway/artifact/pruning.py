@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fairway.artifact.coders.named import Coder, CoderName, coder
 from fairway.artifact.container import encode
-from fairway.artifact.storage import INT6, RowIntegers, StoredModel
+from fairway.artifact.kinds import INT6
+from fairway.artifact.storage import RowIntegers, StoredModel
 
 MAX_PROBES = 10
 

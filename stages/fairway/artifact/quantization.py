@@ -1,9 +1,4 @@
-"""Which tensor is stored as what, and a whole model quantised.
-
-    int6      the blocks' matrices (q, k, v, o, up, down), in ±31, by GPTQ
-    int8      other matrices (embeddings) of more than `fp16_below` values, in ±127, rounded
-    float16   other matrices, and the low-rank factors
-    float32   everything else: gates, scales, mixes and skip weights, which are few
+"""A whole model quantised, each tensor as its kind says (`fairway.artifact.kinds`).
 
 A LoRA's deviation is not part of what GPTQ rounds: with W + γAB in a virtual layer, W is stored
 once, and the rounding error (W − Q)x is made small on the inputs x of all virtual layers that
@@ -23,22 +18,14 @@ from fairway.artifact.gptq import (
     round_rows,
     round_with,
 )
+from fairway.artifact.kinds import FLOAT16, INT6, INT8, INT8_LIMIT, storage_kinds
 from fairway.artifact.quantized import QuantizedModel
-from fairway.artifact.storage import (
-    FLOAT16,
-    FLOAT32,
-    INT6,
-    INT8,
-    INT8_LIMIT,
-    RowIntegers,
-    StoredModel,
-)
+from fairway.artifact.storage import RowIntegers, StoredModel
 from fairway.model.layers import Linear
 from fairway.model.network import Model
+from fairway.model.shapes import state_shapes
 from fairway.stage import StageError
 
-_STACKED_VECTORS = ("skip_weights",)  # 2-D, but no matrix
-_LOW_RANK = ".deviations."
 FP16_MANTISSA = 10  # bits of an fp16's mantissa that are stored
 
 
@@ -49,22 +36,6 @@ def matrices(model: Model) -> dict[str, Linear]:
         for name, module in model.named_modules()
         if isinstance(module, Linear)
     }
-
-
-def storage_kinds(model: Model, fp16_below: int) -> dict[str, str]:
-    """How each tensor of the model's state is stored; see the module's text."""
-    int6 = matrices(model)
-    kinds = {}
-    for name, tensor in model.state_dict().items():
-        if name in int6:
-            kinds[name] = INT6
-        elif tensor.ndim < 2 or name in _STACKED_VECTORS:
-            kinds[name] = FLOAT32
-        elif tensor.numel() <= fp16_below or _LOW_RANK in name:
-            kinds[name] = FLOAT16
-        else:
-            kinds[name] = INT8
-    return kinds
 
 
 def quantize(
@@ -85,7 +56,7 @@ def quantize(
     The report has, for each matrix, its name, shape and what Gptq.quantise reports. Raises
     StageError, naming the tensor, if a weight is not finite or does not fit its kind.
     """
-    kinds, state = storage_kinds(model, fp16_below), model.state_dict()
+    kinds, state = storage_kinds(state_shapes(model.config), fp16_below), model.state_dict()
     tensors: dict[str, RowIntegers | Tensor] = {}
     for name, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):

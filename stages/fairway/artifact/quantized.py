@@ -9,18 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fairway.artifact.kinds import FLOAT16, FLOAT32, INT6, INT6_LIMIT, INT8, INT8_LIMIT, Kind
 from fairway.artifact.sections import require_kinds, require_values
-from fairway.artifact.storage import (
-    FLOAT16,
-    FLOAT32,
-    INT6,
-    INT6_LIMIT,
-    INT8,
-    INT8_LIMIT,
-    Kind,
-    RowIntegers,
-    StoredModel,
-)
+from fairway.artifact.storage import RowIntegers, StoredModel
 from fairway.files.records import Natural, View, build
 from fairway.files.tensors import load_tensors, save_tensors
 from fairway.stage import StageError, parse_json

@@ -16,17 +16,8 @@ import torch
 from torch import Tensor
 
 from fairway.artifact.coders.named import Coder
-from fairway.artifact.storage import (
-    DTYPES,
-    INT6,
-    INT6_LIMIT,
-    INT8,
-    INT8_LIMIT,
-    SCALE,
-    Kind,
-    RowIntegers,
-    StoredModel,
-)
+from fairway.artifact.kinds import DTYPES, INT6, INT6_LIMIT, INT8, INT8_LIMIT, SCALE, Kind
+from fairway.artifact.storage import RowIntegers, StoredModel
 from fairway.files.records import Natural, Within, build
 from fairway.model.architecture import ModelConfig
 from fairway.model.shapes import require_state

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from fairway.artifact.gptq import Gptq
+from fairway.artifact.kinds import INT6, INT6_LIMIT, INT8, INT8_LIMIT
 from fairway.artifact.rates import Choice, Rounded, clip_at, search
 from fairway.artifact.sensitivity import row_sensitivities
-from fairway.artifact.storage import INT6, INT6_LIMIT, INT8, INT8_LIMIT
 from fairway.model.network import Model
 from fairway.stage import StageError
 

@@ -2,17 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from fairway.stage import StageError
-
-INT6, INT8, FLOAT16, FLOAT32 = "int6", "int8", "float16", "float32"
-SCALE = "scale"  # of rows, kept apart from their integers
-DTYPES = {INT6: "|i1", INT8: "|i1", SCALE: "<f2", FLOAT16: "<f2", FLOAT32: "<f4"}  # by section
-Kind = Literal["int6", "int8", "float16", "float32"]
-INT6_LIMIT, INT8_LIMIT = 31, 127  # magnitudes used; symmetric, so -32 and -128 do not occur
 
 
 @dataclass(frozen=True)

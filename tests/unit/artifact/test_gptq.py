@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fairway.artifact.gptq import Gptq, GptqSettings, quantise_alike, round_rows
-from fairway.artifact.storage import INT6_LIMIT
+from fairway.artifact.kinds import INT6_LIMIT
 from fairway.stage import StageError
 
 ROWS, COLUMNS = 40, 96

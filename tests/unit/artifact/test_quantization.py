@@ -8,22 +8,30 @@ from safetensors.torch import save_file
 
 from fairway.artifact.calibration import gather_hessians
 from fairway.artifact.gptq import GptqSettings
+from fairway.artifact.kinds import storage_kinds
 from fairway.artifact.quantization import (
     QuantizedModel,
     matrices,
     quantize,
-    storage_kinds,
 )
 from fairway.artifact.storage import RowIntegers
 from fairway.files.tensors import load_tensors, save_tensors
 from fairway.model.network import Model
+from fairway.model.shapes import state_shapes
 from fairway.stage import StageError
-from support.tiny_models import CONTEXT, PROVENANCE, TOKENIZER_SHA256, random_tokens, tiny_model
+from support.tiny_models import (
+    CONTEXT,
+    PROVENANCE,
+    TOKENIZER_SHA256,
+    random_tokens,
+    tiny_config,
+    tiny_model,
+)
 from support.tiny_models import tiny_quantized as quantized_model
 
 
 def test_kinds_follow_what_a_tensor_is():
-    kinds = storage_kinds(tiny_model(), fp16_below=4096)
+    kinds = storage_kinds(state_shapes(tiny_config()), fp16_below=4096)
     expected = {
         **{f"blocks.{b}.{m}.weight": "int6" for b in range(3) for m in "qkvo"},
         **{f"blocks.{b}.{m}.weight": "int6" for b in range(3) for m in ("up", "down")},
@@ -43,11 +51,13 @@ def test_kinds_follow_what_a_tensor_is():
 
 
 def test_size_decides_for_embeddings_but_never_for_low_rank_factors():
-    kinds = storage_kinds(tiny_model(), fp16_below=0)
+    kinds = storage_kinds(state_shapes(tiny_config()), fp16_below=0)
     assert kinds["bigram.projection"] == kinds["value_embedding.embedding"] == "int8"
     assert kinds["layers.0.deviations.q.a"] == "float16"
-    assert storage_kinds(tiny_model(), fp16_below=9600)["token_embedding"] == "float16"
-    assert storage_kinds(tiny_model(), fp16_below=9599)["token_embedding"] == "int8"
+    assert (
+        storage_kinds(state_shapes(tiny_config()), fp16_below=9600)["token_embedding"] == "float16"
+    )
+    assert storage_kinds(state_shapes(tiny_config()), fp16_below=9599)["token_embedding"] == "int8"
 
 
 def test_stored_values_are_near_the_model():

@@ -8,10 +8,12 @@ from fairway.artifact.calibration import gather_hessians
 from fairway.artifact.coders.ans import AnsCoder, integer_bits
 from fairway.artifact.container import encode
 from fairway.artifact.gptq import GptqSettings, round_with
-from fairway.artifact.quantization import matrices, quantize, storage_kinds
+from fairway.artifact.kinds import storage_kinds
+from fairway.artifact.quantization import matrices, quantize
 from fairway.artifact.rates import Rounded, choose, search
 from fairway.artifact.sensitivity import row_sensitivities
 from fairway.artifact.steps import StepSettings, choose_steps
+from fairway.model.shapes import state_shapes
 from fairway.stage import StageError
 from support.tiny_models import CONTEXT, PROVENANCE, TOKENIZER_SHA256, random_tokens, tiny_model
 
@@ -133,7 +135,7 @@ def test_two_ways_to_choose_at_once_are_refused():
 def test_a_model_with_chosen_steps_is_smaller_than_by_percentiles(settings):
     model = tiny_model()
     hessians = gather_hessians(model, matrices(model), SEQUENCES, 4)
-    kinds = storage_kinds(model, 100)
+    kinds = storage_kinds(state_shapes(model.config), 100)
     choice = choose_steps(model, hessians, kinds, settings, SEQUENCES, 0.01)
     sizes = {}
     for way, scales in (("chosen", choice.scales), ("percentiles", None)):

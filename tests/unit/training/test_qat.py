@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fairway.artifact.storage import INT6_LIMIT
+from fairway.artifact.kinds import INT6_LIMIT
 from fairway.training.loss import next_token_loss
 from fairway.training.qat import LEVELS, fake_quantise, fake_quantised, soft_round
 from support.tiny_models import random_tokens, tiny_model

@@ -22,7 +22,7 @@ import numpy as np
 
 from fairway.artifact.coders.adaptive import Decoder, Encoder, Model
 from fairway.artifact.coders.planes import from_planes, planes
-from fairway.artifact.storage import DTYPES, INT6, INT6_LIMIT, INT8, INT8_LIMIT
+from fairway.artifact.kinds import DTYPES, INT6, INT6_LIMIT, INT8, INT8_LIMIT
 
 LIMITS = {INT6: INT6_LIMIT, INT8: INT8_LIMIT}
 Shape = tuple[int, ...]

@@ -12,7 +12,7 @@ import numpy as np
 
 from fairway.artifact.coders.int6 import join_int6, size_limits, split_int6
 from fairway.artifact.coders.planes import from_planes, planes
-from fairway.artifact.storage import DTYPES, INT6
+from fairway.artifact.kinds import DTYPES, INT6
 from fairway.files.compression import Compressor, PackedError, compress, decompress
 
 

@@ -27,7 +27,7 @@ Class {0} stands alone, so that setting weights of ±1 to 0 saves bytes: 0.15 % 
 
 import numpy as np
 
-from fairway.artifact.storage import INT6_LIMIT
+from fairway.artifact.kinds import INT6_LIMIT
 
 _CLASS_STARTS = (1, 2, 4, 6, 8, 12, 16)
 _ZERO_CLASS = len(_CLASS_STARTS)

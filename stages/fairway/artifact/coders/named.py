@@ -11,7 +11,7 @@ CoderName = Literal["lzma", "zstd", "brotli", "ans"]
 
 
 class Coder(Protocol):
-    """Packs the tensors of one section, all of one type (storage.DTYPES).
+    """Packs the tensors of one section, all of one type (kinds.DTYPES).
 
     `sizes`: the least and the greatest raw size, in bytes, that `count` values can have. `pack`:
     the raw size, and the packed bytes. `unpack`: the tensors from their shapes, the raw size
