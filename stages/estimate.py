@@ -1,4 +1,4 @@
-"""Say what the configuration will cost before it runs: jobs, GPU-hours, CPU-hours and disk.
+"""Say what the configuration will cost before it runs: bytes of the artifacts, jobs, hours, disk.
 
     ./run --configfile config/fineweb.yaml estimate
 
@@ -6,18 +6,25 @@
         --manifest results/corpus/manifest.json --report results/estimate.md
 
 Reads the spec (settings: the whole configuration) and, if there is one already, the corpus's
-manifest for the number of tokens. Prints the table and writes it as Markdown.
+manifest for the number of tokens. Prints the tables and writes them as Markdown. Hours and disk
+take speeds, which a configuration may have (`estimates`); bytes take nothing.
 """
 
 import argparse
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fairway.artifact.sizes import model_sizes
+from fairway.bundle import bundle
+from fairway.codec.ledger import decoder_files
 from fairway.corpus.manifest import Manifest
-from fairway.stage import StageError, atomic_output, read_spec, run
+from fairway.stage import atomic_output, read_spec, run
 from fairway.workflow.config import used
-from fairway.workflow.estimation import CorpusSizes, as_markdown, estimate
+from fairway.workflow.estimation import CorpusSizes, estimate
+from fairway.workflow.estimation import as_markdown as cost_table
+from fairway.workflow.sizes import as_markdown as size_table
+from fairway.workflow.sizes import row_sizes
 
 
 def main() -> None:
@@ -29,24 +36,40 @@ def main() -> None:
     parser.add_argument("--report", type=Path, required=True, help="output: estimate.md")
     arguments = parser.parse_args()
     config = read_spec(arguments.spec).settings
-    if "estimates" not in config:
-        raise StageError("config key `estimates`: missing; config/fineweb.yaml shows what it says")
     corpus = corpus_sizes(config, arguments.manifest)
+    sizes = row_sizes(config, corpus, code_size)
+    text = f"{costs(config, corpus)}\n{size_table(sizes, config['limits']['artifact_bytes'])}"
+    with atomic_output(arguments.report) as temporary:
+        temporary.write_text(text)
+    print(text, end="")
+
+
+def costs(config: dict[str, Any], corpus: CorpusSizes | None) -> str:
+    """Jobs, hours and disk, or why they are not known."""
+    if corpus is None or "estimates" not in config:
+        return (
+            "Hours and disk: no `estimates` in the configuration; config/fineweb.yaml has some.\n"
+        )
     vocabulary = config["corpus"]["vocabulary"]
     models = {
         name: model_sizes(config["models"][name], vocabulary) for name in used(config, "model")
     }
-    table = as_markdown(estimate(config, corpus, models), corpus)
-    with atomic_output(arguments.report) as temporary:
-        temporary.write_text(table)
-    print(table, end="")
+    return cost_table(estimate(config, corpus, models), corpus)
 
 
-def corpus_sizes(config: dict[str, Any], manifest_path: Path | None) -> CorpusSizes:
-    """Tokens as the manifest has them, or as the configuration expects them."""
+@cache
+def code_size(network: bool, decodable: bool) -> int:
+    """Bytes of the packed code of a row, but for its own settings."""
+    return len(bundle(decoder_files(network, decodable), None))
+
+
+def corpus_sizes(config: dict[str, Any], manifest_path: Path | None) -> CorpusSizes | None:
+    """Tokens as the manifest has them, or as the configuration expects them, or None."""
     if manifest_path and manifest_path.is_file():
         manifest = Manifest.load(manifest_path)
         return CorpusSizes(manifest.train.tokens, manifest.val.tokens, str(manifest_path))
+    if "estimates" not in config:
+        return None
     tokens = config["estimates"]["tokens"]
     return CorpusSizes(tokens["train"], tokens["val"], "expected, from `estimates.tokens`")
 

@@ -56,6 +56,7 @@ def main() -> None:
             "quantize_model": quantized.provenance["quantize_model"],
             "pack_artifact": spec.sha256,
         },
+        "forecast_bytes": settings["forecast"],
         "compressor": settings["compressor"],
         "pruned_weights": packed.fit.pruned,
         "packings": packed.fit.probes,

@@ -10,3 +10,8 @@ SCHEMA = ROOT / "config" / "schema.yaml"
 
 def read(name: str) -> dict:
     return yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
+
+
+def read_default() -> dict:
+    """config.yaml."""
+    return yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -86,6 +86,8 @@ def test_estimate_needs_nothing(record):
     jobs = [line.split(" | ")[:2] for line in table.splitlines()[2 : 2 + len(RECORD_JOBS)]]
     assert {name.strip("| "): int(count) for name, count in jobs} == RECORD_JOBS
     assert "8,000,000,000 training and 62,021,846 validation tokens" in table
+    sizes = [line for line in table.splitlines() if line.startswith("| published_neural, ")]
+    assert len(sizes) == 1 and "% |" in sizes[0]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fairway.training.muon import by_shape
 
-# int6, symmetric: storage.INT6_LIMIT, which is not imported, since then whatever changes in how
+# int6, symmetric: kinds.INT6_LIMIT, which is not imported, since then whatever changes in how
 # quantised models are stored would train all models anew.
 LEVELS = 31
 

@@ -11,6 +11,7 @@ import yaml
 
 from fairway.rows.entry import NONE
 from fairway.stage import StageError
+from fairway.workflow.fitting import size_faults
 from fairway.workflow.schema import Config, copied, describe, errors, nearest
 from fairway.workflow.sweeps import sweep_faults
 from fairway.workflow.values import value_faults
@@ -25,7 +26,7 @@ def resolve_config(config: Config, schema_file: Path) -> Config:
     resolved = copied(config)
     faults = [describe(error) for error in errors(resolved, schema)]
     faults = faults or list(_reference_faults(resolved)) or list(value_faults(resolved))
-    faults = faults or list(sweep_faults(resolved, schema))
+    faults = faults or list(sweep_faults(resolved, schema)) or list(size_faults(resolved))
     if faults:
         raise StageError("\n".join(dict.fromkeys(faults)))
     return resolved

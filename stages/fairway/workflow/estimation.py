@@ -113,6 +113,14 @@ def planned_jobs(
     yield Job("aggregate_seeds")
 
 
+def memory_bytes(memory: Mapping[str, Any], corpus: CorpusSizes | None) -> int | None:
+    """Expected bytes of a memory's file; None if that hangs on a text that is not known."""
+    if corpus is not None:
+        return int(MEMORY_BYTES * _memory_tokens(memory, corpus))
+    each = {"tokens": MEMORY_BYTES, "bytes": 1.0}.get(memory["budget"])
+    return None if each is None else int(each * memory["size"])
+
+
 def _memory_tokens(memory: Mapping[str, Any], corpus: CorpusSizes) -> float:
     """Tokens that a memory holds at most."""
     each = {"tokens": 1.0, "bytes": 1 / MEMORY_BYTES}.get(memory["budget"], float("inf"))

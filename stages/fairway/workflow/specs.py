@@ -19,6 +19,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from fairway.artifact.forecast import forecast
 from fairway.closure import STAGES, code_sha256, imported_packages
 from fairway.corpus.downloads import downloaded_corpus
 from fairway.corpus.packages import versions_of
@@ -176,8 +177,10 @@ class Specs:
         return self.config["models"][model]["quantization"]
 
     def pack_artifact(self, model: str) -> Config:
-        limit = {"artifact_bytes": self.config["limits"]["artifact_bytes"]}
-        return self.config["models"][model]["packing"] | limit
+        sections, limits = self.config["models"][model], self.config["limits"]
+        size = forecast(sections, self.config["corpus"]["vocabulary"])
+        expected = {"forecast": {"low": size.low, "expected": size.expected, "high": size.high}}
+        return sections["packing"] | {"artifact_bytes": limits["artifact_bytes"]} | expected
 
     def score_targets(self, model: str) -> Config:
         return self.config["models"][model]["scoring"] | self.windows

@@ -39,7 +39,11 @@ QUANTIZATION = {
     "fp16_mantissa_bits": 10,
     "fp16_below": 4096,
 }
-PACKING = {"compressor": "lzma", "prune_fraction": 0.02, "artifact_bytes": 16_000_000}
+FORECAST = {"low": 1000, "expected": 2000, "high": 3000}
+PACKING = {
+    **{"compressor": "lzma", "prune_fraction": 0.02, "artifact_bytes": 16_000_000},
+    "forecast": FORECAST,
+}
 SCORING = {
     "device": "cpu",
     "threads": 1,
@@ -209,6 +213,7 @@ def test_ledger_adds_up_and_names_its_origin(packed):
         "pack_artifact": sha256_of(packed / "pack.spec.json"),
     }
     assert ledger["pruned_weights"] == 0 and ledger["seconds"] > 0
+    assert ledger["forecast_bytes"] == FORECAST
 
 
 def test_repacking_unchanged_tensors_gives_the_identical_artifact(copy):

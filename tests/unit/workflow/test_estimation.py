@@ -1,11 +1,12 @@
 """The estimate: every job of a configuration counted, sizes as the files will have them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+import estimate as estimate_stage
 from fairway.artifact.sizes import ModelSizes, model_sizes
 from fairway.files.tensors import save_tensors
 from fairway.model.architecture import ModelConfig
@@ -13,15 +14,14 @@ from fairway.model.network import Model
 from fairway.stage import StageError
 from fairway.workflow.config import resolve_config
 from fairway.workflow.estimation import CorpusSizes, as_markdown, estimate, planned_jobs
+from support.configs import SCHEMA, read, read_default
 
-ROOT = Path(__file__).resolve().parents[3]
 CORPUS = CorpusSizes(1_000_000, 100_001, "made up")
 
 
 @pytest.fixture
 def config() -> dict[str, Any]:
-    fineweb = yaml.safe_load((ROOT / "config" / "fineweb.yaml").read_text())
-    return resolve_config(fineweb, ROOT / "config" / "schema.yaml")
+    return resolve_config(read("fineweb"), SCHEMA)
 
 
 def sizes_of(config: dict[str, Any]) -> dict[str, ModelSizes]:
@@ -102,6 +102,24 @@ def test_a_proof_is_of_so_many_bytes(config: dict[str, Any], wanted, size) -> No
     config["proof"]["bytes"] = wanted
     jobs = planned_jobs(config, CORPUS, sizes_of(config))
     assert {job.size for job in jobs if job.rule == "prove_row"} == {size}
+
+
+def test_the_stage_needs_no_speeds_to_say_how_many_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    spec, report = tmp_path / "spec.json", tmp_path / "estimate.md"
+    settings = resolve_config(read_default(), SCHEMA)
+    settings["rows"] = [row for row in settings["rows"] if row["name"] in ("neural", "hashed7")]
+    spec.write_text(json.dumps({"code": "", "settings": settings}))
+    arguments = ["estimate.py", "--spec", str(spec), "--report", str(report)]
+    monkeypatch.setattr("sys.argv", arguments)
+    estimate_stage.main()
+    text = report.read_text()
+    assert capsys.readouterr().out == text
+    assert text.startswith("Hours and disk: no `estimates` in the configuration")
+    (neural,) = [line for line in text.splitlines() if line.startswith("| neural |")]
+    code = int(neural.split(" | ")[4].replace(",", ""))
+    assert 10_000 < code < 100_000
 
 
 def test_table_has_totals(config: dict[str, Any]) -> None:

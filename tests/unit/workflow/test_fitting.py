@@ -1,0 +1,125 @@
+"""Models that cannot fit are refused with what would; sizes of rows as a table."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairway.artifact.forecast import forecast
+from fairway.stage import StageError
+from fairway.workflow.config import resolve_config
+from fairway.workflow.estimation import CorpusSizes
+from fairway.workflow.fitting import levers, size_faults
+from fairway.workflow.sizes import as_markdown, row_sizes
+from fairway.workflow.specs import Specs
+from support.configs import SCHEMA, read, read_default
+
+LIMIT = 16_000_000
+
+
+@pytest.fixture(scope="module")
+def fineweb() -> dict[str, Any]:
+    return resolve_config(read("fineweb"), SCHEMA)
+
+
+@pytest.fixture
+def large(fineweb: dict[str, Any]) -> dict[str, Any]:
+    """The record's models, both too large."""
+    config = copy.deepcopy(fineweb)
+    config["models"]["independent"]["architecture"]["blocks"] = 14
+    config["models"]["ebls"]["architecture"]["shared_blocks"] = 12
+    return config
+
+
+def test_the_shipped_configurations_fit(fineweb: dict[str, Any]) -> None:
+    assert list(size_faults(fineweb)) == []
+    assert list(size_faults(resolve_config(read_default(), SCHEMA))) == []
+
+
+def test_what_cannot_fit_is_refused_before_anything_runs(large: dict[str, Any]) -> None:
+    with pytest.raises(StageError) as caught:
+        resolve_config(large, SCHEMA)
+    lines = str(caught.value).splitlines()
+    assert [line.split("`")[1] for line in lines] == ["models.independent", "models.ebls"]
+    assert all("expected less than limits.artifact_bytes, 16,000,000" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["independent", "ebls"])
+def test_levers_fit_and_the_next_larger_step_does_not(large: dict, name: str) -> None:
+    model = large["models"][name]
+    found = [
+        re.fullmatch(r"(\w+): (\d+) \(([\d,]+) bytes\)", text)
+        for text in levers(model, 1024, LIMIT)
+    ]
+    assert found and all(found)
+    for key, value, size in (match.groups() for match in found):
+        architecture = dict(model["architecture"])
+        if "blocks" in key:  # there must be such layers
+            architecture["value_embedding_layers"] = [1, 2]
+        step = {"mlp_width": 64, "bigram_rows": 256}.get(key, 1)
+        smaller, larger = (
+            forecast(model | {"architecture": architecture | {key: int(value) + more}}, 1024)
+            for more in (0, step)
+        )
+        assert smaller.expected < LIMIT <= larger.expected
+        assert int(size.replace(",", "")) == pytest.approx(smaller.expected, abs=50)
+
+
+def test_models_that_no_row_uses_are_not_looked_at(large: dict[str, Any]) -> None:
+    large["rows"] = [row for row in large["rows"] if row["model"] == "ebls"]
+    assert len(list(size_faults(large))) == 1
+
+
+def test_a_limit_that_nothing_meets_says_so(fineweb: dict[str, Any]) -> None:
+    config = copy.deepcopy(fineweb)
+    config["limits"]["artifact_bytes"] = 1000
+    assert all(line.endswith("nothing in `architecture` alone") for line in size_faults(config))
+
+
+def test_the_forecast_is_in_the_spec_of_packing(fineweb: dict[str, Any]) -> None:
+    found = Specs(fineweb, Path("specs")).pack_artifact("ebls")["forecast"]
+    expected = forecast(fineweb["models"]["ebls"], 1024)
+    assert found == {"low": expected.low, "expected": expected.expected, "high": expected.high}
+
+
+CORPUS = CorpusSizes(1_000_000, 100_001, "made up")
+
+
+def test_rows_that_need_the_same_are_one_line() -> None:
+    config = resolve_config(read_default(), SCHEMA)
+    found = row_sizes(config, CORPUS, lambda network, decodable: 10 + network + 2 * decodable)
+    assert [each.rows for each in found] == [
+        ["neural", "exact15_adaptive", "exact15_bayes"],
+        ["hashed7_empty", "hashed7", "hashed15", "hashed15_adaptive"],
+        ["exact15_bayes_memory"],
+        ["memory_only"],
+    ]
+    assert [each.code for each in found] == [13, 11, 13, 12]
+    assert [each.memory for each in found] == [0, 0, 460_000, 460_000]
+    assert found[3].network.expected == 0 and found[3].together(0) == 460_012
+    table = as_markdown(found, LIMIT)
+    assert "| memory_only | 0 |  | 460,000 | 12 | 460,012 | 2.9% |" in table
+    assert "may not fit" not in table
+
+
+def test_a_memory_of_a_text_that_is_not_known_is_left_out() -> None:
+    config = resolve_config(read_default(), SCHEMA)
+    for budget, size, expected in (
+        ("all", None, None),
+        ("bytes", 5000, 5000),
+        ("tokens", 1000, 460),
+    ):
+        config["memories"]["training"] |= {"budget": budget, "size": size}
+        found = row_sizes(config, None, lambda network, decodable: 0)[2]
+        assert found.memory == expected
+    config["memories"]["training"] |= {"budget": "all", "size": None}
+    assert "| not known |" in as_markdown(row_sizes(config, None, lambda *_: 0), LIMIT)
+
+
+def test_rows_that_may_not_fit_are_named() -> None:
+    config = resolve_config(read_default(), SCHEMA)
+    config["memories"]["training"] |= {"budget": "bytes", "size": 15_000_000}
+    table = as_markdown(row_sizes(config, None, lambda *_: 0), LIMIT)
+    assert "It may not fit: exact15_bayes_memory." in table
