@@ -11,21 +11,28 @@ reads the format.
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "stages"))
 
+from fairway.artifact.container import encode
+from fairway.artifact.kinds import storage_kinds
+from fairway.artifact.storage import RowIntegers, StoredModel
 from fairway.codec.file import Codec
 from fairway.codec.prediction import Uniform
 from fairway.corpus.shards import write_shard
 from fairway.counting.counts import MatchCounts
 from fairway.counting.memories import pack_memory
 from fairway.counting.order_counts import OrderCountsWriter
+from fairway.model.architecture import ModelConfig
+from fairway.model.shapes import state_shapes
 from fairway.scoring.scores import Scores
 
 FOLDER = Path(__file__).resolve().parent / "files"
@@ -42,6 +49,13 @@ EXACT_ROW = {
         "memory": None,
     },
 }
+MODEL = {
+    **{"vocabulary": 20, "width": 16, "heads": 2, "kv_heads": 1, "mlp_width": 24, "rope_dims": 4},
+    **{"rope_base": 10000.0, "rope_train_length": 32, "rope_context": 32, "bigram_rows": 24},
+    **{"bigram_width": 4, "value_embedding_width": 4, "value_embedding_layers": (1,)},
+    **{"logit_cap": 30.0, "unique_blocks": 1, "shared_blocks": 1, "loops": 2, "lora_rank": 2},
+    **{"lora_matrices": ("q", "down"), "gamma_init": -2.0, "gamma_penalty": 0.01},
+}
 Content = dict[str, Any]
 
 
@@ -52,14 +66,47 @@ class ByteText:
         return bytes(int(token) - 2 for token in tokens if token > 1)
 
 
+def noise(count: int, value: int) -> list[int]:
+    """Whole numbers below 2²⁴ that look drawn, the same in every version of everything."""
+    found = []
+    for _ in range(count):
+        value = value * 1_664_525 + 1_013_904_223 & 0xFFFFFFFF
+        found.append(value >> 8)
+    return found
+
+
 def tokens(count: int) -> list[int]:
     """A text of documents of 50 tokens, each second one words, the others noise."""
-    words, found, noise = b"the cat sat on the mat and the dog on the log ", [], 1
-    for i in range(count):
-        noise = noise * 1_664_525 + 1_013_904_223 & 0xFFFFFFFF
-        letter = words[i % len(words)] if i // 50 % 2 else noise >> 24
+    words, found = b"the cat sat on the mat and the dog on the log ", []
+    for i, drawn in enumerate(noise(count, 1)):
+        letter = words[i % len(words)] if i // 50 % 2 else drawn >> 16
         found.append(1 if i % 50 == 0 else 2 + letter)
     return [*found[:-1], VOCABULARY - 1]
+
+
+def artifact(path: Path) -> Content:
+    """All kinds of tensors; integers with rows and columns of zeros, and the largest."""
+    config = ModelConfig(**MODEL)
+    shapes = state_shapes(config)
+    kinds, values, tensors = storage_kinds(shapes, 90), {}, {}
+    for place, (name, shape) in enumerate(shapes.items()):
+        drawn = np.reshape(noise(math.prod(shape), place), shape)
+        if (limit := {"int6": 31, "int8": 127}.get(kinds[name])) is None:
+            floats = np.asarray((drawn - 2**23) / 2**22, kinds[name])
+            values[name], tensors[name] = [floats.tolist()], torch.from_numpy(floats)
+            continue
+        integers = (drawn % (2 * limit + 1) - limit) >> np.arange(shape[1]) % 5
+        integers[0], integers[:, 1], integers[2, 2], integers[3, 3] = 0, 0, limit, -limit
+        scale = (1 + np.arange(shape[0]) % 7).astype(np.float16) / 512
+        values[name] = [integers.tolist(), scale.tolist()]
+        tensors[name] = RowIntegers(*map(torch.from_numpy, (integers.astype(np.int8), scale)))
+    stored = StoredModel(config.to_dict(), TOKENIZER_SHA256, kinds, tensors)
+    path.write_bytes(encode(stored, path.name.split(".")[2]))
+    return {
+        "config": MODEL,
+        "tokenizer_sha256": TOKENIZER_SHA256,
+        "tensors": [[name, kinds[name], shape, *values[name]] for name, shape in shapes.items()],
+    }
 
 
 def shard(path: Path) -> Content:
@@ -69,17 +116,10 @@ def shard(path: Path) -> Content:
 
 
 def memory(path: Path) -> Content:
-    content = {
-        "compressor": path.name.split(".")[2],
-        "vocabulary": VOCABULARY,
-        "tokenizer_sha256": TOKENIZER_SHA256,
-        "tokens": tokens(300),
-    }
-    packed = pack_memory(
-        np.array(content["tokens"], np.uint16), VOCABULARY, TOKENIZER_SHA256, content["compressor"]
-    )
+    text, compressor = tokens(300), path.name.split(".")[2]
+    packed = pack_memory(np.array(text, np.uint16), VOCABULARY, TOKENIZER_SHA256, compressor)
     path.write_bytes(packed)
-    return content
+    return {"vocabulary": VOCABULARY, "tokenizer_sha256": TOKENIZER_SHA256, "tokens": text}
 
 
 def fwtx(path: Path) -> Content:
@@ -143,6 +183,7 @@ def order_counts(path: Path) -> Content:
 
 
 MAKERS: dict[str, Callable[[Path], Content]] = {
+    **{f"artifact.v1.{name}.bin": artifact for name in ("lzma", "zstd", "brotli", "ans")},
     "shard.v1.bin": shard,
     "memory.v1.lzma.bin": memory,
     "memory.v1.zstd.bin": memory,
@@ -152,6 +193,11 @@ MAKERS: dict[str, Callable[[Path], Content]] = {
     "match_counts.v1.npz": match_counts,
     "order_counts.v1.npz": order_counts,
 }
+
+
+def content_of(name: str) -> Path:
+    """The JSON file of what is in a golden file, one for all compressors: NAME.vN.json."""
+    return FOLDER / ".".join([*name.split(".")[:2], "json"])
 
 
 def main() -> None:
@@ -170,8 +216,11 @@ def main() -> None:
         if (FOLDER / name).exists():
             sys.exit(f"error: {FOLDER / name}: is there already, and is to be read as it is")
     for name in names:
-        content = MAKERS[name](FOLDER / name)
-        (FOLDER / f"{name}.json").write_text(json.dumps(content) + "\n")
+        text = json.dumps(MAKERS[name](FOLDER / name)) + "\n"
+        beside = content_of(name)
+        if beside.exists() and beside.read_text() != text:
+            sys.exit(f"error: {beside}: other content; a new version takes a new name")
+        beside.write_text(text)
         print(f"{FOLDER / name}: {(FOLDER / name).stat().st_size:,} bytes")
 
 

@@ -4,16 +4,24 @@
 """
 
 import json
+import re
 import struct
 import zipfile
 import zlib
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 
+from fairway.artifact import container
+from fairway.artifact.coders.named import CoderName
+from fairway.artifact.container import encode, read_artifact
+from fairway.artifact.kinds import Kind
+from fairway.artifact.storage import RowIntegers
 from fairway.codec import file as codec_file
 from fairway.codec.file import Codec, Header, read_header
 from fairway.codec.prediction import Uniform
@@ -24,11 +32,16 @@ from fairway.counting.counts import MatchCounts
 from fairway.counting.memories import read_memory
 from fairway.counting.order_counts import OrderCounts
 from fairway.counting.settings import CacheSettings
+from fairway.files import compression
 from fairway.scoring import scores
 from fairway.scoring.scores import Scores
-from golden.make_files import FOLDER, MAKERS, ByteText
+from golden import second_reader
+from golden.make_files import FOLDER, MAKERS, ByteText, content_of
+from support.tiny_models import tiny_quantized
 
+CODERS = get_args(CoderName)
 PRESENT = {  # versions that are written today
+    "artifact": container.MAGIC[-1],
     "shard": shards.VERSION,
     "memory": memories.MAGIC[-1],
     "fwtx": codec_file.FORMAT,
@@ -40,7 +53,7 @@ PRESENT = {  # versions that are written today
 
 def golden(name: str) -> tuple[Path, dict]:
     """A golden file and what is in it."""
-    return FOLDER / name, json.loads((FOLDER / f"{name}.json").read_text())
+    return FOLDER / name, json.loads(content_of(name).read_text())
 
 
 def test_every_version_that_is_written_has_a_golden_file():
@@ -50,12 +63,70 @@ def test_every_version_that_is_written_has_a_golden_file():
     assert kept >= MAKERS.keys()
 
 
+def assert_same(found: tuple, expected: list, kind: str) -> None:
+    """Values, or integers and their scales, of exactly these types."""
+    types = (np.int8, np.float16) if kind in ("int6", "int8") else (np.dtype(kind),)
+    for part, values, dtype in zip(found, expected, types, strict=True):
+        wanted = np.array(values, dtype)
+        assert (part.dtype, part.shape) == (wanted.dtype, wanted.shape)
+        assert part.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("name", CODERS)
+def test_artifact(name: str):
+    path, content = golden(f"artifact.v1.{name}.bin")
+    found = read_artifact(path)
+    assert json.loads(json.dumps(found.config)) == content["config"]
+    assert found.tokenizer_sha256 == content["tokenizer_sha256"]
+    assert list(found.tensors) == [entry[0] for entry in content["tensors"]]
+    assert {kind for _, kind, *_ in content["tensors"]} == set(get_args(Kind))
+    for key, kind, _, *values in content["tensors"]:
+        assert found.kinds[key] == kind
+        assert_same(parts_of(found.tensors[key]), values, kind)
+
+
+def parts_of(tensor: RowIntegers | torch.Tensor) -> tuple[np.ndarray, ...]:
+    if isinstance(tensor, RowIntegers):
+        return tensor.integers.numpy(), tensor.scale.numpy()
+    return (tensor.numpy(),)
+
+
+@pytest.mark.parametrize("name", CODERS)
+def test_a_second_reader_gives_the_same(name: str):
+    path, content = golden(f"artifact.v1.{name}.bin")
+    index, tensors = second_reader.read(path.read_bytes())
+    assert index["config"] == content["config"]
+    assert index["tensors"] == [entry[:3] for entry in content["tensors"]]
+    for key, kind, _, *values in content["tensors"]:
+        assert_same(tensors[key], values, kind)
+
+
+@pytest.mark.parametrize("name", CODERS)
+@pytest.mark.parametrize("fp16_below", [0, 1 << 30])
+def test_a_second_reader_gives_the_same_of_a_quantised_model(name: str, fp16_below: int):
+    """With and without tensors of int8."""
+    stored = tiny_quantized(fp16_below=fp16_below).stored
+    _, tensors = second_reader.read(encode(stored, name))
+    assert ("int8" in stored.kinds.values()) == (fp16_below == 0)
+    assert tensors.keys() == stored.tensors.keys()
+    for key, tensor in stored.tensors.items():
+        for found, expected in zip(tensors[key], parts_of(tensor), strict=True):
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+            assert found.tobytes() == expected.tobytes(), key
+
+
+def test_the_second_reader_knows_nothing_of_the_first():
+    text = Path(second_reader.__file__).read_text()
+    assert not re.search(r"(from|import) (fairway|support)", text)
+    assert len(text.splitlines()) <= 150
+
+
 def test_shard():
     path, content = golden("shard.v1.bin")
     assert read_shard(path, content["vocabulary"]).tolist() == content["tokens"]
 
 
-@pytest.mark.parametrize("compressor", memories.COMPRESSORS)
+@pytest.mark.parametrize("compressor", compression.COMPRESSORS)
 def test_memory(compressor: str):
     path, content = golden(f"memory.v1.{compressor}.bin")
     found = read_memory(path)
