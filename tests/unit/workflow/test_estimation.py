@@ -73,6 +73,8 @@ def test_hours(config: dict[str, Any]) -> None:
     speeds["train_model"] = {"seconds": 40, "per_second": 10.0, "source": "measured"}
     speeds["score_targets"] = {"seconds": 5, "per_second": 100.0, "source": "measured"}
     config["seeds"], config["ranks"] = [1], 2
+    for model in config["models"].values():
+        model["training"]["max_seconds"] = 560
     found = {c.rule: c for c in estimate(config, CORPUS, sizes_of(config)).rules}
     training, scoring = found["train_model"], found["score_targets"]
     assert training.longest == 40 + 560, "max_seconds ends it before 20,000 steps of 0.1 s"
