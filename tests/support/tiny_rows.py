@@ -35,6 +35,7 @@ EXACT = {
 ORDERS = EXACT | {"output": "orders", "update": "token"}
 REMEMBERS = {"memory": "some"}
 ADAPTIVE = {"kind": "order_adaptive", "threshold_low_order": 4.5, "threshold_high_order": 2.5}
+KIN = {"kind": "empirical_bayes", "kin": True}
 
 
 def row(
@@ -54,9 +55,9 @@ ROWS = {
     "token": row("token", ADAPTIVE, EXACT | {"update": "token", "cross_documents": False}),
     "bayes": row("bayes", {"kind": "empirical_bayes"}, ORDERS),
     "memory": row("memory", ADAPTIVE, EXACT | REMEMBERS),
-    "bayes_memory": row("bayes_memory", {"kind": "empirical_bayes"}, ORDERS | REMEMBERS),
+    "bayes_memory": row("bayes_memory", KIN, ORDERS | REMEMBERS),
     "uniform": row("uniform", model=None),
-    "memory_only": row("memory_only", {"kind": "empirical_bayes"}, ORDERS | REMEMBERS, None),
+    "memory_only": row("memory_only", KIN, ORDERS | REMEMBERS, None),
 }
 
 

@@ -42,6 +42,7 @@ ROWS = {
     "match": (ADAPTIVE, MATCH),
     "token": (ADAPTIVE, MATCH | {"update": "token", "min_count": 1}),
     "bayes": ({"kind": "empirical_bayes"}, CACHE),
+    "kin": ({"kind": "empirical_bayes", "kin": True}, CACHE),
 }
 
 
