@@ -13,6 +13,9 @@ from snakemake.logging import logger
 configfile: f"{workflow.basedir}/config.yaml"
 
 
+report: "docs/workflow.rst"
+
+
 sys.path.insert(0, f"{workflow.basedir}/stages")
 from fairway.workflow.environment import clean, interpreter
 from fairway.workflow.layers import configuration_of
