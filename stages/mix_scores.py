@@ -22,7 +22,6 @@ by --memory.
 
 import argparse
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,31 +32,14 @@ from fairway.audit.evidence import CacheEvidence, ModelEvidence, audit_targets
 from fairway.audit.witness import Witness
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import BOS
-from fairway.corpus.windows import WindowPlan
 from fairway.counting.memories import memory_tokens
 from fairway.counting.settings import CacheSettings
 from fairway.provenance import Recording
-from fairway.rows.gate import load_counts, row_gate
-from fairway.rows.mixing import RankShard, mix_row, row_mixer
+from fairway.rows.gate import row_gate
+from fairway.rows.mixing import mix_row, row_mixer
 from fairway.rows.profile import Profiler
-from fairway.scoring.scores import Scores
+from fairway.rows.shards import load_shards
 from fairway.stage import StageError, read_spec, run, stage_parser
-
-
-def load_shards(
-    scores: list[Path], counts: list[Path], settings: dict[str, Any], manifest: Manifest
-) -> Iterator[RankShard]:
-    """The scores and, for a row with a cache, the counts of rank 0, 1, …, one at a time."""
-    plan, ranks = WindowPlan(manifest.val.targets, **settings["windows"]), settings["ranks"]
-    cache = settings["cache_settings"]
-    counted = CacheSettings.from_settings(cache) if cache else None
-    for rank in range(ranks):
-        if settings["model"] is None:
-            name = f"rank {rank}"
-            found = Scores.uniform(*plan.rank_targets(rank, ranks), manifest.vocabulary)
-        else:
-            name, found = str(scores[rank]), Scores.load(scores[rank])
-        yield RankShard(name, found, load_counts(counts[rank], counted) if counted else None)
 
 
 def arguments() -> argparse.Namespace:

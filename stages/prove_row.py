@@ -47,6 +47,7 @@ from fairway.counting.segments import NO_MEMORY
 from fairway.provenance import Recording
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import in_order, row_mixer
+from fairway.rows.shards import load_shards
 from fairway.stage import (
     StageError,
     atomic_output,
@@ -56,7 +57,6 @@ from fairway.stage import (
     stage_parser,
     write_json,
 )
-from mix_scores import load_shards
 
 
 def arguments() -> argparse.Namespace:
