@@ -124,7 +124,7 @@ def main() -> None:
         "| known |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    sizes = [size for size in GROWTH if size <= options.largest]
+    sizes = [size for size in GROWTH if size <= options.largest] or [options.largest]
     lines = [
         count_apart(options.shard, cache, size, 8, 1, 0) for cache in CACHES for size in sizes
     ]
