@@ -123,9 +123,8 @@ class Measured:
         choice = choose_steps(
             self.model, self.hessians, kinds, settings, self.sequences, gptq.damping
         )
-        scales = None if choice is None else choice.scales
         found, _ = quantize(
-            self.model, dict(self.hessians), gptq, below, "0" * 64, {}, scales, mantissa
+            self.model, dict(self.hessians), gptq, below, "0" * 64, {}, choice, mantissa
         )
         return found.stored
 

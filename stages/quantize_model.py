@@ -125,7 +125,7 @@ def main() -> None:
         settings["fp16_below"],
         checkpoint.tokenizer_sha256,
         provenance,
-        None if choice is None else choice.scales,
+        choice,
         settings["fp16_mantissa_bits"],
     )
     quantized.save(options.quantized)

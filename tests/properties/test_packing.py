@@ -29,7 +29,9 @@ def models(draw) -> StoredModel:
             limit = LIMITS[kind]
             integers = generator.integers(-limit, limit + 1, shape, dtype=np.int8)
             scale = arbitrary(generator, shape[:1], "float16").abs()
-            tensors[name] = RowIntegers(torch.from_numpy(integers), scale)
+            columns = arbitrary(generator, shape[1:], "float16").abs()
+            columns = columns if draw(st.booleans()) else None
+            tensors[name] = RowIntegers(torch.from_numpy(integers), scale, columns)
         else:
             shape = draw(st.lists(SIZES, max_size=4).map(tuple))
             tensors[name] = arbitrary(generator, shape, kind)
@@ -44,7 +46,7 @@ def arbitrary(generator: np.random.Generator, shape: tuple, kind: str) -> torch.
 
 
 def parts(tensor: RowIntegers | torch.Tensor) -> list[np.ndarray]:
-    both = [tensor.integers, tensor.scale] if isinstance(tensor, RowIntegers) else [tensor]
+    both = [tensor.integers, *tensor.scales()] if isinstance(tensor, RowIntegers) else [tensor]
     return [part.numpy() for part in both]
 
 

@@ -51,6 +51,7 @@ class Gptq:
     def __init__(self, columns: int, device: torch.device | str = "cpu") -> None:
         self.total = torch.zeros(columns, columns, dtype=torch.float64, device=device)
         self.inputs = 0
+        self.divided: tuple[Tensor, Gptq] | None = None
         self.solved: tuple[tuple[float, int], tuple[Tensor, Tensor, list[float]]] | None = None
 
     def add_batch(self, inputs: Tensor) -> None:
@@ -59,6 +60,17 @@ class Gptq:
         with torch.autocast(inputs.device.type, enabled=False):  # the forward's may be on
             self.total += (inputs.T @ inputs).double()
         self.inputs += len(inputs)
+
+    def scaled(self, columns: Tensor) -> "Gptq":
+        """The inputs of a matrix whose columns were divided by `columns` (columns,).
+
+        The last ones are kept: matrices that read the same have the same factor to make.
+        """
+        if self.divided is None or not torch.equal(self.divided[0], columns):
+            found, exact = Gptq(len(columns), self.total.device), columns.to(self.total)
+            found.total, found.inputs = self.total * exact[:, None] * exact, self.inputs
+            self.divided = columns, found
+        return self.divided[1]
 
     def hessian(self) -> Tensor:
         """Mean of x xᵀ over all inputs, float64 (columns, columns)."""
@@ -92,16 +104,17 @@ def quantise_alike(
     matrices: dict[str, tuple[Gptq, Tensor]],
     settings: GptqSettings,
     scales: dict[str, Tensor] | None = None,
+    limit: int = INT6_LIMIT,
 ) -> dict[str, GptqResult]:
     """`Gptq.quantise` of matrices of one shape, by name, each with its inputs.
 
-    scales: fp16 (rows,) of each, instead of those by the percentiles.
+    scales: fp16 (rows,) of each, instead of those by the percentiles; limit: of the integers.
 
     All are taken through the columns together: a column costs a GPU the same few launches for one
     matrix as for all, and there are thousands of columns.
     """
     begun = [
-        _Begun(name, *pair, settings, None if scales is None else scales[name])
+        _Begun(name, *pair, settings, None if scales is None else scales[name], limit)
         for name, pair in matrices.items()
     ]
     rounded = _feed_forward(
@@ -109,6 +122,7 @@ def quantise_alike(
         torch.stack([each.scales.to(each.rows) for each in begun]),
         torch.stack([each.factor for each in begun]),
         settings.block,
+        limit,
     )
     return {each.name: each.finished(part) for each, part in zip(begun, rounded, strict=True)}
 
@@ -123,6 +137,7 @@ class _Begun:
         weight: Tensor,
         settings: GptqSettings,
         scale: Tensor | None,
+        limit: int,
     ) -> None:
         self.name, self.inputs = name, inputs
         self.percentiles = settings.clip_percentiles if scale is None else ()
@@ -131,9 +146,9 @@ class _Begun:
         self.dead = hessian.diagonal() <= 0
         self.weight = weight.detach().to(hessian).masked_fill(self.dead, 0)
         if scale is None:
-            self.nearest = round_rows(self.weight, self.percentiles, INT6_LIMIT)
+            self.nearest = round_rows(self.weight, self.percentiles, limit)
         else:
-            self.nearest = [round_with(self.weight, scale.to(hessian.device), INT6_LIMIT)]
+            self.nearest = [round_with(self.weight, scale.to(hessian.device), limit)]
         self.scales = torch.cat([candidate.scale for candidate in self.nearest])
         self.rows = self.weight[:, self.order].repeat(len(self.nearest), 1)
 
@@ -212,7 +227,7 @@ def _inverse_factor(hessian: Tensor, damping: float, name: str) -> tuple[Tensor,
     raise StageError(f"{name}: Hessian not positive definite with dampings {tried}")
 
 
-def _feed_forward(rows: Tensor, scales: Tensor, factors: Tensor, block: int) -> Tensor:
+def _feed_forward(rows: Tensor, scales: Tensor, factors: Tensor, block: int, limit: int) -> Tensor:
     """Round rows (matrices, rows, columns) from the left, feeding errors to the right; int8.
     Changes rows. scales: (matrices, rows); factors: (matrices, columns, columns).
 
@@ -224,7 +239,7 @@ def _feed_forward(rows: Tensor, scales: Tensor, factors: Tensor, block: int) -> 
         stop = min(start + block, rows.shape[-1])
         errors = torch.empty_like(rows[..., start:stop])
         for column in range(start, stop):
-            integers = _nearest(rows[..., column], scales, INT6_LIMIT)
+            integers = _nearest(rows[..., column], scales, limit)
             result[..., column] = integers
             of_column = factors[:, None, column, column:stop]  # (matrices, 1, columns left)
             error = (rows[..., column] - integers * scales) / of_column[..., 0]

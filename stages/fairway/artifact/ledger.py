@@ -25,7 +25,7 @@ def tensor_bytes(stored: StoredModel) -> dict[str, dict[str, Any]]:
     for name, tensor in stored.tensors.items():
         parts = [tensor]
         if isinstance(tensor, RowIntegers):
-            parts = [tensor.integers, tensor.scale]
+            parts = [tensor.integers, *tensor.scales()]
         size = sum(part.numel() * part.element_size() for part in parts)
         kind = stored.kinds[name]
         result[name] = {"kind": kind, "shape": list(parts[0].shape), "bytes": size}

@@ -14,7 +14,7 @@ from torch import Tensor
 from fairway.artifact.coders.named import Coder, CoderName, coder
 from fairway.artifact.container import encode
 from fairway.artifact.kinds import INT6
-from fairway.artifact.storage import RowIntegers, StoredModel
+from fairway.artifact.storage import StoredModel
 
 MAX_PROBES = 10
 
@@ -57,7 +57,7 @@ class PruningOrder:
             first, last = np.searchsorted(chosen, (start, stop))
             integers = tensor.integers.flatten().clone()
             integers[torch.from_numpy(chosen[first:last] - start)] = 0
-            tensors[name] = RowIntegers(integers.view(tensor.integers.shape), tensor.scale)
+            tensors[name] = replace(tensor, integers=integers.view(tensor.integers.shape))
         return replace(self._stored, tensors=tensors)
 
 

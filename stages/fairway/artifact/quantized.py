@@ -49,12 +49,14 @@ class QuantizedModel:
     provenance: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write as safetensors: integers/NAME, scale/NAME, float/NAME and diagonal/NAME."""
+        """Write as safetensors: integers/, scale/ and columns/NAME, float/ and diagonal/NAME."""
         tensors = {f"diagonal/{name}": value for name, value in self.diagonals.items()}
         for name, value in self.stored.tensors.items():
             if isinstance(value, RowIntegers):
                 tensors[f"integers/{name}"] = value.integers
                 tensors[f"scale/{name}"] = value.scale
+                if value.columns is not None:
+                    tensors[f"columns/{name}"] = value.columns
             else:
                 tensors[f"float/{name}"] = value
         about = {
@@ -79,7 +81,10 @@ class QuantizedModel:
                 tensors[name] = _take(found, "float", name, _DTYPES[kind], path)
                 continue
             integers = _take(found, "integers", name, torch.int8, path)
-            tensors[name] = RowIntegers(integers, _take(found, "scale", name, torch.float16, path))
+            scale, columns = _take(found, "scale", name, torch.float16, path), None
+            if f"columns/{name}" in found:
+                columns = _take(found, "columns", name, torch.float16, path)
+            tensors[name] = RowIntegers(integers, scale, columns)
             if kind == INT6:
                 diagonals[name] = _take(found, "diagonal", name, torch.float32, path)
         if found:
@@ -112,7 +117,11 @@ def _check_stored(stored: StoredModel, diagonals: dict[str, Tensor], path: Path)
             continue
         limit = INT6_LIMIT if stored.kinds[name] == INT6 else INT8_LIMIT
         require_values(tensor.integers.numpy(), -limit, limit, f"{path}: {name}")
-        sides = [(tensor.scale, 0, "scale"), (diagonals.get(name), 1, "diagonal")]
+        sides = [
+            (tensor.scale, 0, "scale"),
+            (tensor.columns, 1, "columns"),
+            (diagonals.get(name), 1, "diagonal"),
+        ]
         for values, axis, what in sides:
             if values is None:
                 continue

@@ -13,15 +13,16 @@ deviation of the tensor's weights.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from fairway.artifact.coders.ans import integer_bits
+from fairway.artifact.kinds import INT6
 from fairway.stage import StageError
 
-_STEPS = 2.0 ** (torch.arange(-20, 5, dtype=torch.float64) / 4)  # in the tensor's deviations
+_STEPS = 2.0 ** (torch.arange(-21, 4, dtype=torch.float64) / 3)  # in the tensor's deviations
 _ROW_OCTAVES = 4.0  # the longest and the shortest step of a tensor are this far from its own
 _SMALLEST_SCALE = 2.0**-24  # of fp16
 _BISECTIONS = 60
@@ -65,10 +66,13 @@ class Rounded:
 
 @dataclass(frozen=True)
 class Choice:
-    """scales: fp16 (rows,) by tensor; report: for JSON."""
+    """By tensor, scales of the rows, fp16 (rows,), and of those columns that have any, fp16
+    (columns,); kind: of the matrices that GPTQ rounds; report: for JSON."""
 
     scales: dict[str, Tensor]
     report: dict[str, dict[str, float]]
+    columns: dict[str, Tensor] = field(default_factory=dict)
+    kind: str = INT6
 
 
 def search(tensors: dict[str, Rounded], bits_per_weight: float) -> Choice:
@@ -123,8 +127,12 @@ def choose(curves: list[list[tuple[float, float]]], budget: float) -> list[int]:
 
 
 def _cheapest(curves: list[list[tuple[float, float]]], price: float) -> list[int]:
+    """Of each curve the point of least nats + price · bits, the last of several."""
     return [
-        min(range(len(curve)), key=lambda i, curve=curve: curve[i][0] + price * curve[i][1])
+        min(
+            reversed(range(len(curve))),
+            key=lambda i, curve=curve: curve[i][0] + price * curve[i][1],
+        )
         for curve in curves
     ]
 

@@ -1,8 +1,9 @@
 """The sections of an artifact: a model's index and, by type, all its tensors.
 
-Section `index` is JSON: model config, tokenizer, and [name, kind, shape] of every tensor; the
-others hold the tensors of one type each, in that order. How these become bytes is up to the
-coders (fairway.artifact.coders).
+Section `index` is JSON: model config, tokenizer, and [name, kind, shape] of every tensor, and
+`columns`, the names of those whose columns have scales as well, if there are any; the others hold
+the tensors of one type each, in that order: of scales a tensor's rows', then its columns'. How
+these become bytes is up to the coders (fairway.artifact.coders).
 """
 
 import json
@@ -34,14 +35,15 @@ class Index:
     config: dict[str, Any]
     tokenizer_sha256: Annotated[str, Within(0, 64)]
     tensors: tuple[tuple[str, Kind, tuple[Natural, ...]], ...]
+    columns: tuple[str, ...] = ()
 
     def shapes(self) -> dict[str, list[Shape]]:
         """By section, the shapes of its tensors, in the order of the file."""
         result: dict[str, list[Shape]] = {name: [] for name in DTYPES}
-        for _, kind, shape in self.tensors:
+        for name, kind, shape in self.tensors:
             result[kind].append(shape)
             if kind in (INT6, INT8):
-                result[SCALE].append(shape[:1])
+                result[SCALE] += [shape[:1], shape[1:]] if name in self.columns else [shape[:1]]
         return result
 
 
@@ -53,16 +55,23 @@ def sections(stored: StoredModel) -> tuple[bytes, dict[str, list[np.ndarray]]]:
         kind = stored.kinds[name]
         if isinstance(tensor, RowIntegers):
             values = tensor.integers.numpy()
-            tensors[SCALE].append(tensor.scale.numpy())
+            tensors[SCALE] += [scale.numpy() for scale in tensor.scales()]
         else:
             values = tensor.numpy()
         tensors[kind].append(values)
         entries.append([name, kind, list(values.shape)])
+    columns = [
+        name
+        for name, tensor in stored.tensors.items()
+        if isinstance(tensor, RowIntegers) and tensor.columns is not None
+    ]
     index = {
         "config": stored.config,
         "tokenizer_sha256": stored.tokenizer_sha256,
         "tensors": entries,
     }
+    if columns:
+        index["columns"] = columns
     return json.dumps(index, separators=(",", ":")).encode(), tensors
 
 
@@ -73,6 +82,10 @@ def read_index(raw: bytes, name: object) -> Index:
     if len(shapes) != len(index.tensors):
         raise StageError(f"{name}: index: a tensor twice")
     require_kinds(index.config, {key: kind for key, kind, _ in index.tensors}, shapes, name)
+    kinds = {key: kind for key, kind, _ in index.tensors}
+    for number, key in enumerate(index.columns):
+        if kinds.get(key) not in (INT6, INT8) or key in index.columns[:number]:
+            raise StageError(f"{name}: index: columns of {key[:80]}; expected integers, once")
     return index
 
 
@@ -113,10 +126,15 @@ def join(index: Index, tensors: dict[str, list[np.ndarray]]) -> StoredModel:
         section: map(torch.from_numpy, found) for section, found in tensors.items()
     }
     joined: dict[str, RowIntegers | Tensor] = {}
+    columns_of = set(index.columns)
     for key, kind, _ in index.tensors:
         values = next(waiting[kind])
-        is_integers = kind in (INT6, INT8)
-        joined[key] = RowIntegers(values, next(waiting[SCALE])) if is_integers else values
+        if kind not in (INT6, INT8):
+            joined[key] = values
+            continue
+        scale = next(waiting[SCALE])
+        columns = next(waiting[SCALE]) if key in columns_of else None
+        joined[key] = RowIntegers(values, scale, columns)
     kinds = {key: kind for key, kind, _ in index.tensors}
     return StoredModel(index.config, index.tokenizer_sha256, kinds, joined)
 

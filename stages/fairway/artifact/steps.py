@@ -1,7 +1,7 @@
 """The scales of a model's integers, where they are not by percentiles: chosen before rounding."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from fairway.stage import StageError
 
 _LIMITS = {INT6: INT6_LIMIT, INT8: INT8_LIMIT}
 _MOST_SEQUENCES = 128  # of the calibration text, whose gradients are taken
+_SMALLEST = 1e-300  # what nothing is divided by less than
+_COLUMN_OCTAVES = 6.0  # the longest and shortest step of a column are this far from the mean
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def choose_steps(
 ) -> Choice | None:
     """The scales of all tensors of kind int6 and int8; None if percentiles are to make them.
 
+    A search has all integers in ±127: a coder pays for those that occur, not for those that may.
     hessians: of the inputs of the int6 matrices; sequences: calibration text, int64 (sequences,
     tokens), of which a search takes gradients; progress: called with the tokens read for that.
     """
@@ -61,11 +64,27 @@ def choose_steps(
         return None
     every = -(-len(sequences) // _MOST_SEQUENCES)
     rows = row_sensitivities(model, names, sequences[::every], progress, precision)
-    tensors = {
-        name: _rounded(model, name, rows[name], hessians.get(name), kinds[name], damping)
-        for name in names
-    }
-    return search(tensors, settings.bits_per_weight)
+    columns, tensors = {}, {}
+    for name in names:
+        weight, inputs = model.get_parameter(name).detach().cpu().double(), hessians.get(name)
+        if inputs is None:
+            of_value = rows[name] / weight.shape[1]
+            tensors[name] = Rounded(weight, INT8_LIMIT, of_value)
+        else:
+            tensors[name], columns[name] = _for_gptq(weight, rows[name], inputs, damping, name)
+    found = search(tensors, settings.bits_per_weight)
+    return replace(found, columns=columns, kind=INT8)
+
+
+def _for_gptq(
+    weight: Tensor, rows: Tensor, inputs: Gptq, damping: float, name: str
+) -> tuple[Rounded, Tensor]:
+    """A matrix with its columns divided by their scales, for the search, and these scales."""
+    columns = column_scales(*_left_by_gptq(inputs, damping, name))
+    left, dead = _left_by_gptq(inputs.scaled(columns), damping, name)
+    outputs = rows / inputs.hessian().diagonal().sum().cpu().clamp(min=_SMALLEST)
+    divided = (weight / columns.double()).masked_fill(dead, 0)
+    return Rounded(divided, INT8_LIMIT, outputs, left.masked_fill(dead, 0)), columns
 
 
 def sensitivity_tokens(sequences: np.ndarray) -> int:
@@ -78,19 +97,22 @@ def _alike(weight: Tensor, limit: int) -> Rounded:
     return Rounded(weight, limit, torch.ones(len(weight), dtype=torch.float64))
 
 
-def _rounded(
-    model: Model, name: str, rows: Tensor, inputs: Gptq | None, kind: str, damping: float
-) -> Rounded:
-    """What the search is to know of a tensor; inputs: of a matrix that GPTQ rounds."""
-    weight = model.get_parameter(name).detach().cpu().double()
-    if inputs is None:
-        return Rounded(weight, _LIMITS[kind], rows)
+def column_scales(left: Tensor, dead: Tensor) -> Tensor:
+    """fp16 (columns,): steps of the columns, in half octaves, that leave equal errors in all.
+
+    left: how much of its squared error GPTQ leaves of a column; dead: columns without input.
+    Waterfilling over the columns (Lifar, Savkin, Ordentlich, Polyanskiy: WaterSIC,
+    arXiv:2603.04956): a column that matters less gets a longer step, and fewer bits.
+    """
+    octaves = -torch.log2(left) / 2
+    octaves = octaves - octaves[~dead].mean() if bool((~dead).any()) else octaves
+    octaves = (torch.round(2 * octaves) / 2).clamp(-_COLUMN_OCTAVES, _COLUMN_OCTAVES)
+    return torch.exp2(octaves.masked_fill(dead, 0.0)).half()
+
+
+def _left_by_gptq(inputs: Gptq, damping: float, name: str) -> tuple[Tensor, Tensor]:
+    """By column: how much of a squared error GPTQ leaves, and whether it is dead."""
     order, factor, _ = inputs.solve(damping, name)
-    diagonal = inputs.hessian().diagonal().cpu()
-    columns = torch.empty_like(diagonal)
-    columns[order.cpu()] = factor.diagonal().cpu().square().reciprocal()
-    dead = diagonal <= 0
-    sensitive = rows / diagonal.sum().clamp(min=1e-300)
-    return Rounded(
-        weight.masked_fill(dead, 0), _LIMITS[kind], sensitive, columns.masked_fill(dead, 0)
-    )
+    left = torch.empty(len(order), dtype=torch.float64)
+    left[order.cpu()] = factor.diagonal().cpu().square().reciprocal()
+    return left, inputs.hessian().diagonal().cpu() <= 0

@@ -11,14 +11,21 @@ from fairway.stage import StageError
 
 @dataclass(frozen=True)
 class RowIntegers:
-    """integers int8 (rows, columns) times scale float16 (rows,)."""
+    """integers int8 (rows, columns) times scale float16 (rows,), and times columns float16
+    (columns,) if there are any."""
 
     integers: Tensor
     scale: Tensor
+    columns: Tensor | None = None
 
     def dequantise(self) -> Tensor:
         """The float32 matrix that these stand for."""
-        return self.integers.float() * self.scale.float()[:, None]
+        rows = self.integers.float() * self.scale.float()[:, None]
+        return rows if self.columns is None else rows * self.columns.float()
+
+    def scales(self) -> list[Tensor]:
+        """The scales of the rows, and those of the columns if there are any."""
+        return [self.scale] if self.columns is None else [self.scale, self.columns]
 
 
 @dataclass(frozen=True)

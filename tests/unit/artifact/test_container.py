@@ -142,6 +142,10 @@ def test_no_more_is_unpacked_than_was_declared_and_can_be(name, declared):
         (lambda index: index["tensors"][0].__setitem__(1, "int9"), "expected int6 or int8"),
         (lambda index: index.update(tensors=None), "tensors: None; expected a list"),
         (lambda index: index.update(other=1), "unknown key 'other'"),
+        (lambda index: index.update(columns=["x"]), "columns of x; expected integers, once"),
+        (lambda index: index.update(columns=["smear_logit"]), "columns of smear_logit"),
+        (lambda index: index.update(columns=["token_embedding"] * 2), "columns of token_embedd"),
+        (lambda index: index.update(columns=["token_embedding"]), "section scale has .* bytes"),
     ],
 )
 def test_an_index_that_is_no_models_is_named(change, message):

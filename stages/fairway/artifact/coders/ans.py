@@ -159,10 +159,7 @@ def integer_bits(integers: np.ndarray, limit: int) -> float:
 def _entropy(counts: np.ndarray) -> float:
     """Bits of so many symbols (…, symbols), each row by its own frequencies."""
     totals = counts.sum(axis=-1, keepdims=True)
-    seen = counts > 0
-    return float(
-        (counts * np.log2(totals / np.where(seen, counts, 1), where=seen)).sum(where=seen)
-    )
+    return float((counts * np.log2(np.maximum(totals, 1) / np.maximum(counts, 1))).sum())
 
 
 def _pack_floats(encoder: Encoder, models: _Models, tensor: np.ndarray) -> None:
