@@ -31,7 +31,8 @@ from fairway.artifact.container import build_model, decode, encode, section_size
 from fairway.artifact.gptq import GptqSettings
 from fairway.artifact.kinds import INT6, INT6_LIMIT, INT8, INT8_LIMIT, storage_kinds
 from fairway.artifact.quantization import matrices, quantize
-from fairway.artifact.steps import StepSettings, choose_steps
+from fairway.artifact.sensitivity import row_sensitivities
+from fairway.artifact.steps import Searched, StepSettings, choose_steps, some_of
 from fairway.artifact.storage import RowIntegers, StoredModel
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
@@ -90,6 +91,10 @@ class Measured:
         )
         self.hessians = gather_hessians(self.model, matrices(self.model), self.sequences, 16)
         self.below, self.mantissa = options.fp16_below, options.fp16_mantissa_bits
+        kinds = self._kinds(self.below)
+        names = [name for name, kind in kinds.items() if kind in LIMITS]
+        rows = row_sensitivities(self.model, names, some_of(self.sequences))
+        self.searched = Searched(self.model, self.hessians, rows, GptqSettings().damping)
         self.tokens = manifest.read_val(corpus / "val.bin")
         plan = WindowPlan(manifest.val.targets, self.model.config.rope_context, 64)
         every = max(1, (len(plan) - 2) // options.windows)
@@ -97,6 +102,9 @@ class Measured:
         sizes = np.load(corpus / "val_bytes.npy")
         self.bytes = sum(int(sizes[w.first_target - 1 : w.stop].sum()) for w in self.windows)
         self.logs = [self._logs(self.model, window) for window in self.windows]
+
+    def _kinds(self, below: int) -> dict[str, str]:
+        return storage_kinds(state_shapes(self.model.config), below)
 
     @torch.inference_mode()
     def _logs(self, model: Model, window) -> torch.Tensor:
@@ -119,10 +127,13 @@ class Measured:
 
     def quantised(self, settings: StepSettings, below: int, mantissa: int) -> StoredModel:
         """The model with its integers' steps chosen so."""
-        kinds, gptq = storage_kinds(state_shapes(self.model.config), below), GptqSettings()
-        choice = choose_steps(
-            self.model, self.hessians, kinds, settings, self.sequences, gptq.damping
-        )
+        kinds, gptq = self._kinds(below), GptqSettings()
+        if settings.bits_per_weight is None:
+            choice = choose_steps(
+                self.model, self.hessians, kinds, settings, self.sequences, gptq.damping
+            )
+        else:
+            choice = self.searched.choice(settings.bits_per_weight)
         found, _ = quantize(
             self.model, dict(self.hessians), gptq, below, "0" * 64, {}, choice, mantissa
         )

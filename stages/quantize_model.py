@@ -22,7 +22,7 @@ from fairway.artifact.gptq import Gptq, GptqSettings
 from fairway.artifact.kinds import storage_kinds
 from fairway.artifact.quantization import matrices, quantize
 from fairway.artifact.rates import Choice
-from fairway.artifact.steps import StepSettings, choose_steps, sensitivity_tokens
+from fairway.artifact.steps import StepSettings, choose_steps, some_of
 from fairway.corpus.manifest import Manifest
 from fairway.machine.devices import prepare_device
 from fairway.model.architecture import ModelConfig
@@ -73,7 +73,7 @@ def steps(
     """The scales of all integers if the settings say how to choose them, with progress."""
     sigmas, bits = settings["clip_sigmas"], settings["bits_per_weight"]
     wanted = StepSettings(None if sigmas is None else tuple(sigmas), bits)
-    progress = Progress(0 if bits is None else sensitivity_tokens(sequences), "tokens back")
+    progress = Progress(0 if bits is None else some_of(sequences).size, "tokens back")
     found = choose_steps(
         model,
         hessians,

@@ -31,10 +31,11 @@ def read(content: bytes) -> tuple[dict, dict[str, tuple]]:
     coder = header["compressor"]
     index = json.loads(decompress("lzma" if coder == "ans" else coder, *packed["index"]))
     shapes: dict[str, list[Shape]] = {section: [] for section in TYPES}
-    for _, kind, shape in index["tensors"]:
+    for name, kind, shape in index["tensors"]:
         shapes[kind].append(tuple(shape))
         if kind in LIMITS:
-            shapes["scale"].append((shape[0],))
+            both = name in index.get("columns", [])
+            shapes["scale"] += [(shape[0],), (shape[1],)] if both else [(shape[0],)]
     found, tensors = {}, {}
     for section in TYPES:
         if coder == "ans":
@@ -43,8 +44,8 @@ def read(content: bytes) -> tuple[dict, dict[str, tuple]]:
             raw = decompress(coder, *packed[section])
             found[section] = iter(general_section(section, raw, shapes[section]))
     for name, kind, _ in index["tensors"]:
-        scale = (next(found["scale"]),) if kind in LIMITS else ()
-        tensors[name] = (next(found[kind]), *scale)
+        scales = 0 if kind not in LIMITS else 1 + (name in index.get("columns", []))
+        tensors[name] = next(found[kind]), *(next(found["scale"]) for _ in range(scales))
     return index, tensors
 
 

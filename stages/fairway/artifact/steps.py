@@ -62,18 +62,31 @@ def choose_steps(
         return Choice(scales, {name: {"clip_sigma": sigmas[kinds[name]]} for name in names})
     if settings.bits_per_weight is None:
         return None
-    every = -(-len(sequences) // _MOST_SEQUENCES)
-    rows = row_sensitivities(model, names, sequences[::every], progress, precision)
-    columns, tensors = {}, {}
-    for name in names:
-        weight, inputs = model.get_parameter(name).detach().cpu().double(), hessians.get(name)
-        if inputs is None:
-            of_value = rows[name] / weight.shape[1]
-            tensors[name] = Rounded(weight, INT8_LIMIT, of_value)
-        else:
-            tensors[name], columns[name] = _for_gptq(weight, rows[name], inputs, damping, name)
-    found = search(tensors, settings.bits_per_weight)
-    return replace(found, columns=columns, kind=INT8)
+    rows = row_sensitivities(model, names, some_of(sequences), progress, precision)
+    return Searched(model, hessians, rows, damping).choice(settings.bits_per_weight)
+
+
+class Searched:
+    """What a search knows of a model; hessians and damping as in `choose_steps`, rows of
+    `row_sensitivities`."""
+
+    def __init__(
+        self, model: Model, hessians: dict[str, Gptq], rows: dict[str, Tensor], damping: float
+    ) -> None:
+        self.columns: dict[str, Tensor] = {}
+        self.tensors: dict[str, Rounded] = {}
+        for name, of_row in rows.items():
+            weight = model.get_parameter(name).detach().cpu().double()
+            if name in hessians:
+                found = _for_gptq(weight, of_row, hessians[name], damping, name)
+                self.tensors[name], self.columns[name] = found
+            else:  # a row's sensitivity is the sum over its columns
+                self.tensors[name] = Rounded(weight, INT8_LIMIT, of_row / weight.shape[1])
+
+    def choice(self, bits_per_weight: float) -> Choice:
+        """The scales that cost the fewest nats at that many bits per weight."""
+        found = search(self.tensors, bits_per_weight)
+        return replace(found, columns=self.columns, kind=INT8)
 
 
 def _for_gptq(
@@ -87,10 +100,9 @@ def _for_gptq(
     return Rounded(divided, INT8_LIMIT, outputs, left.masked_fill(dead, 0)), columns
 
 
-def sensitivity_tokens(sequences: np.ndarray) -> int:
-    """How many tokens a search reads."""
-    every = -(-len(sequences) // _MOST_SEQUENCES)
-    return sequences[::every].size
+def some_of(sequences: np.ndarray) -> np.ndarray:
+    """The sequences, evenly spread, that gradients are taken of."""
+    return sequences[:: max(1, -(-len(sequences) // _MOST_SEQUENCES))]
 
 
 def _alike(weight: Tensor, limit: int) -> Rounded:
