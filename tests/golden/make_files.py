@@ -85,7 +85,10 @@ def tokens(count: int) -> list[int]:
 
 
 def artifact(path: Path) -> Content:
-    """All kinds of tensors; integers with rows and columns of zeros, and the largest."""
+    """All kinds of tensors; integers with rows and columns of zeros, and the largest.
+
+    In files called `columns` every other matrix of integers has scales of its columns too.
+    """
     config = ModelConfig(**MODEL)
     shapes = state_shapes(config)
     kinds, values, tensors = storage_kinds(shapes, 90), {}, {}
@@ -99,7 +102,11 @@ def artifact(path: Path) -> Content:
         integers[0], integers[:, 1], integers[2, 2], integers[3, 3] = 0, 0, limit, -limit
         scale = (1 + np.arange(shape[0]) % 7).astype(np.float16) / 512
         values[name] = [integers.tolist(), scale.tolist()]
-        tensors[name] = RowIntegers(*map(torch.from_numpy, (integers.astype(np.int8), scale)))
+        scales = [scale]
+        if path.name.startswith("columns.") and place % 2:
+            scales.append((1 + np.arange(shape[1]) % 5).astype(np.float16) / 4)
+            values[name].append(scales[1].tolist())
+        tensors[name] = RowIntegers(*map(torch.from_numpy, (integers.astype(np.int8), *scales)))
     stored = StoredModel(config.to_dict(), TOKENIZER_SHA256, kinds, tensors)
     path.write_bytes(encode(stored, path.name.split(".")[2]))
     return {
@@ -184,6 +191,7 @@ def order_counts(path: Path) -> Content:
 
 MAKERS: dict[str, Callable[[Path], Content]] = {
     **{f"artifact.v1.{name}.bin": artifact for name in ("lzma", "zstd", "brotli", "ans")},
+    **{f"columns.v1.{name}.bin": artifact for name in ("lzma", "ans")},
     "shard.v1.bin": shard,
     "memory.v1.lzma.bin": memory,
     "memory.v1.zstd.bin": memory,

@@ -82,7 +82,9 @@ def forecast(model: Settings, vocabulary: int) -> Forecast:
             bits[kind] += values * (mantissa[kind] + _SIGN_AND_EXPONENT)
         else:
             bits[kind] += values * (_integer_bits(quantization, kind, shape[1], coder) - tails)
-            bits[SCALE] += shape[0] * _scale_bits(quantization, coder)
+            searched = quantization["bits_per_weight"] is not None and kind == INT6
+            scales = shape[0] + (shape[1] if searched else 0)  # of columns as well
+            bits[SCALE] += scales * _scale_bits(quantization, coder)
     parts = {name: round(found / 8) for name, found in bits.items()}
     parts["index"] = _INDEX_BYTES[0] + _INDEX_BYTES[1] * len(shapes)
     expected = sum(parts.values())

@@ -149,6 +149,11 @@ def embedding(shape: list) -> Callable[[dict], object]:
         (lambda index: index["config"].update(width="16"), "config.width: '16'; expected a whole"),
         (lambda index: index["config"].update(logit_cap=True), "config.logit_cap: True"),
         (lambda index: index["config"].update({"k" * 500: 0}), "config: unknown key"),
+        (lambda index: index.update(columns=["smear_logit"]), "index: columns of smear_logit"),
+        (lambda index: index.update(columns=["none"]), "index: columns of none"),
+        (lambda index: index.update(columns=["token_embedding"] * 2), "index: columns of token"),
+        (lambda index: index.update(columns=["token_embedding"]), "section scale has"),
+        (lambda index: index.update(columns=[["x"]]), "index.columns"),
         (lambda index: index.update(tokenizer_sha256="x" * 65), "index.tokenizer_sha256: 'xxx"),
     ],
 )
