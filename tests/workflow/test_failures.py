@@ -65,11 +65,11 @@ def test_failing_seed_does_not_lose_the_others(smoke):
 
 
 def test_artifact_over_the_limit_fails_with_its_ledger(spare):
-    override = {"limits": {"artifact_bytes": 150_000}}  # the network alone fits
+    override = {"limits": {"artifact_bytes": 100_000}}  # the network alone fits
     artifact = "results/models/ebls/seed1337/artifact.bin"
     done = spare.run("--", artifact, override=override)
     assert done.returncode != 0
-    assert "150,000" in done.stdout
+    assert "100,000" in done.stdout
     log = spare.file("logs/pack_artifact/ebls.seed1337.log").read_text()
     assert "code" in log and "packed" in log and "error:" in log.splitlines()[-1]
     assert not (spare.directory / artifact).exists()

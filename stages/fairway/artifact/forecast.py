@@ -37,13 +37,16 @@ _SIGN_AND_EXPONENT = 3.6  # bits, coded; 2.047 − E[log2 |x|] + ½ = 3.46 for x
 _FLOAT32_MANTISSA = 23
 _SCALE_BITS = 10.7  # of a scale, float16, with percentiles: rows of a matrix are alike
 _EVEN_SCALE_BITS = {"lzma": 0.3, "zstd": 0.3, "brotli": 0.3, "ans": 4.2}  # one for a matrix
-_SEARCHED_SCALE_BITS = 6.0  # in half octaves
+# Where a search chooses steps, in half octaves: bits of a scale, and of an integer beyond what it
+# is to spend, which it counts as `ans` does.
+_SEARCHED_SCALE_BITS = {"lzma": 4.6, "zstd": 4.6, "brotli": 4.6, "ans": 8.6}
+_SEARCHED_OVER = {"lzma": 0.33, "zstd": 0.33, "brotli": 0.33, "ans": 0.055}
 # Bits that tails take from a weight with clip percentiles, by training tokens per parameter: of
 # the default run (1,024,112 bytes), and of the published record's artifacts (15.9 MB, 179 tokens).
 _TAIL_BITS = (1.0, 0.07), (179.0, 0.83)
 _SIGMA_TAIL_BITS = 0.04  # with a clip at so many deviations: no Gaussian has more entropy than one
 # Of an int6 weight, above the entropy of a matrix (fairway.artifact.coders); `ans` tells rows and
-# columns apart, as the search does that counts bits so.
+# columns apart.
 _CODER_BITS = {"lzma": 0.05, "zstd": 0.04, "brotli": 0.0, "ans": -0.07}
 _INDEX_BYTES = 400, 9  # packed: in all, and for each tensor
 _SPREAD = 0.045  # of the whole: rows and factors that training hardly touched, seeds, coders
@@ -95,9 +98,9 @@ def forecast(model: Settings, vocabulary: int) -> Forecast:
 
 def _integer_bits(quantization: Settings, kind: str, columns: int, coder: str) -> float:
     """Bits of an integer of Gaussian rows, as its step is chosen."""
-    over = _CODER_BITS[coder] if kind == INT6 else 0.0
     if quantization["bits_per_weight"] is not None:
-        return quantization["bits_per_weight"] + over - _CODER_BITS["ans"]
+        return quantization["bits_per_weight"] + _SEARCHED_OVER[coder]
+    over = _CODER_BITS[coder] if kind == INT6 else 0.0
     limit = INT6_LIMIT if kind == INT6 else INT8_LIMIT
     if quantization["clip_sigmas"] is not None:
         clip = quantization["clip_sigmas"][0 if kind == INT6 else 1]
@@ -108,7 +111,7 @@ def _integer_bits(quantization: Settings, kind: str, columns: int, coder: str) -
 
 def _scale_bits(quantization: Settings, coder: str) -> float:
     if quantization["bits_per_weight"] is not None:
-        return _SEARCHED_SCALE_BITS
+        return _SEARCHED_SCALE_BITS[coder]
     if quantization["clip_sigmas"] is not None:
         return _EVEN_SCALE_BITS[coder]
     return _SCALE_BITS

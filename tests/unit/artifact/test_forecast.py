@@ -67,6 +67,23 @@ def test_trained_artifacts_were_forecast_within_two_percent(name: str) -> None:
         assert found.low < measured < found.high
 
 
+@pytest.mark.parametrize(
+    ("bits", "coder", "measured"),  # the default run's model of seed 1337, packed so
+    [
+        (4.0, "ans", 590_214),
+        (4.0, "lzma", 618_002),
+        (3.5, "ans", 526_770),
+        (3.5, "lzma", 556_647),
+    ],
+)
+def test_searched_artifacts_were_forecast_within_two_percent(bits, coder, measured) -> None:
+    model = model_of("default")
+    model["quantization"] |= {"bits_per_weight": bits, "fp16_below": 16384}
+    model["quantization"]["fp16_mantissa_bits"] = 6
+    model["packing"]["compressor"] = coder
+    assert forecast(model, 1024).expected == pytest.approx(measured, rel=0.02)
+
+
 @pytest.mark.parametrize("sigmas", [None, (8.0, 20.0)])
 @pytest.mark.parametrize("name", ["lzma", "zstd", "ans"])
 def test_a_packed_model_of_gaussian_tensors_was_forecast(name: str, sigmas: tuple | None) -> None:
