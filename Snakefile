@@ -54,7 +54,6 @@ wildcard_constraints:
 localrules:
     all,
     report,
-    submission,
     estimate,
     fetch_corpus,
     write_spec,

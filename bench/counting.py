@@ -21,11 +21,13 @@ from numba import njit
 from published_rule import PublishedRule
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
+from fairway.start import run
+
 from fairway.corpus.shards import read_shard
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets
 from fairway.kernels.threads import run_threads
-from fairway.stage import StageError, run
+from fairway.stage import StageError
 
 CORPUS = Path(__file__).resolve().parent.parent / "results" / "corpus"
 SHARDS = [CORPUS / "train.bin", CORPUS / "val.bin"]

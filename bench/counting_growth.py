@@ -21,10 +21,11 @@ import numpy as np
 from extend_text import EXTENDED
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
+from fairway.start import run
+
 from fairway.corpus.shards import read_shard
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_ranks, count_targets
-from fairway.stage import run
 
 CACHES = {
     "hashed": {"kind": "hashed", "buckets": 1 << 22},

@@ -22,12 +22,16 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from fairway.start import run
+
 import codec
 from fairway.codec import coder
 from fairway.codec.file import Codec
 from fairway.corpus.manifest import Manifest
+from fairway.files.spec import read_spec
 from fairway.model.network import Model
-from fairway.stage import StageError, read_spec, run
+from fairway.rows.settings import RowOfAnyJob
+from fairway.stage import StageError
 
 BLOCK = 256  # targets
 SOFTMAX = "network, softmax"
@@ -74,7 +78,7 @@ def load(results: Path, row: str) -> tuple[Codec, np.ndarray]:
     specs = sorted((results / "specs" / "prove_row").glob(f"{row}.*.json"))
     if not specs:
         raise StageError(f"{results}: no proof of row {row}; expected a finished run")
-    settings = read_spec(specs[-1]).settings
+    settings = read_spec(specs[-1], RowOfAnyJob).settings
     artifact = memory = None
     if settings["model"] is not None:
         artifact = results / "models" / settings["model"] / f"seed{settings['seed']}/artifact.bin"

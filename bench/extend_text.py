@@ -18,8 +18,10 @@ import numpy as np
 from numba import njit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
+from fairway.start import run
+
 from fairway.corpus.shards import read_shard, write_shard
-from fairway.stage import StageError, run
+from fairway.stage import StageError
 
 EXTENDED = Path(tempfile.gettempdir()) / "extended.bin"
 CHUNK = 1 << 20  # tokens drawn at a time

@@ -30,6 +30,8 @@ import yaml
 from extend_text import extend
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
+from fairway.start import run
+
 from fairway.audit.evidence import AuditTargets, ModelEvidence, audit_targets
 from fairway.codec.ledger import decoder
 from fairway.corpus.byte_accounting import ByteTable
@@ -38,10 +40,11 @@ from fairway.corpus.shards import BOS, read_shard, write_shard
 from fairway.corpus.tokenizer import load_tokenizer
 from fairway.corpus.windows import WindowPlan
 from fairway.files.arrays import save_array
+from fairway.files.spec import Spec
 from fairway.json_text import sealed
 from fairway.provenance import Recording
 from fairway.scoring.scores import Scores
-from fairway.stage import Spec, run, sha256_of, write_json
+from fairway.stage import sha256_of, write_json
 from fairway.workflow.jobs import provenance_pattern, spec_key
 from fairway.workflow.plan import Plan
 

@@ -24,6 +24,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from fairway.start import run
+
 import numpy as np
 import torch
 from gpu_parts.figures import Report
@@ -37,7 +39,6 @@ from gpu_parts.workload import (
 
 from fairway.corpus.shards import read_shard
 from fairway.machine.devices import prepare_device
-from fairway.stage import run
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED_MODEL = "independent"

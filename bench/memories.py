@@ -24,6 +24,8 @@ import zstandard
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from fairway.start import run
+
 from fairway.corpus.exact_text import ExactText
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import read_shard
@@ -31,7 +33,6 @@ from fairway.corpus.tokenizer import load_tokenizer
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets
 from fairway.gates.bayes import BayesGate, TargetCounts
-from fairway.stage import run
 
 ORDER, PPMD_MEMORY = 16, 256 << 20
 TIMED = 200  # tokens at which our own rule is asked for the whole distribution

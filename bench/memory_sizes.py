@@ -18,6 +18,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from fairway.start import run
+
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import read_shard
 from fairway.corpus.windows import WindowPlan
@@ -31,7 +33,7 @@ from fairway.rows.mixing import RankShard
 from fairway.rows.sums import bits_per_byte
 from fairway.rows.sweeping import sums_by_part
 from fairway.scoring.scores import Scores
-from fairway.stage import StageError, run
+from fairway.stage import StageError
 
 CACHE = {"kind": "exact", "min_order": 2, "max_order": 15, "update": "token", "output": "orders"}
 GATE = {"kind": "empirical_bayes"}

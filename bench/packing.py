@@ -24,6 +24,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from fairway.start import run
+
 from fairway.artifact.calibration import calibration_sequences, gather_hessians
 from fairway.artifact.coders.ans import integer_bits
 from fairway.artifact.coders.named import coder
@@ -38,7 +40,6 @@ from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.model.network import Model
 from fairway.model.shapes import state_shapes
-from fairway.stage import run
 from fairway.training.checkpoints import Checkpoint
 
 LIMITS = {INT6: INT6_LIMIT, INT8: INT8_LIMIT}

@@ -24,11 +24,13 @@ from pathlib import Path
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
+from fairway.start import run
+
 from fairway.corpus.exact_text import SEPARATOR, ExactText
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import read_shard
 from fairway.corpus.tokenizer import load_tokenizer
-from fairway.stage import StageError, require_file, run
+from fairway.stage import StageError, require_file
 
 
 @dataclass(frozen=True)

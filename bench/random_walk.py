@@ -11,19 +11,21 @@ times aside: where it differs, the sequence is printed and the exit code is 1.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,9 +138,12 @@ class Walk:
 
     def step(self) -> None:
         """Take one step at random and note it."""
-        steps = (self.set, self.set, self.delete, self.damage, self.copy, self.times)
-        steps += (self.replace_source, self.forget, self.kill, self.half)
-        self.taken.append(self.generator.choice(steps)())
+        self.taken.append(self.generator.choice(self.steps())())
+
+    def steps(self) -> list[Callable[[], str]]:
+        """Those that `step` chooses from."""
+        settings = [self.set, self.set, self.replace_source, self.half]
+        return [*settings, self.delete, self.damage, self.copy, self.times, self.forget, self.kill]
 
     def set(self) -> str:
         key = self.generator.choice(list(SETTINGS))
@@ -184,18 +189,17 @@ class Walk:
 
     def kill(self) -> str:
         seconds = self.generator.uniform(2, 12)
-        process = subprocess.Popen(
-            self.command(),
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = psutil.Popen(self.command(), cwd=self.folder, **streams)
         try:
             process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+        except psutil.TimeoutExpired:  # as when the machine fails: everything at once
+            jobs = process.children(recursive=True)
+            for each in (process, *jobs):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
             process.wait()
+            psutil.wait_procs(jobs, timeout=60)
         return f"kill a run after {seconds:.1f} s"
 
     def half(self) -> str:
@@ -251,6 +255,8 @@ def main() -> None:
                 fresh[key] = finished(other)
             same = found == fresh[key]
             wrong += not same
+            if not same:
+                print(*found.values(), *fresh[key].values(), sep="\n")
             verdict = "the fresh run's table" if same else "ANOTHER TABLE"
             print(f"sequence {sequence}: {verdict} after: {'; '.join(walk.taken)}", flush=True)
             shutil.rmtree(folder)

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
+from fairway.start import run
+
 from fairway.audit.case import FAILED
 from fairway.audit.zoo import Example, examples
-from fairway.stage import StageError, run
+from fairway.stage import StageError
 
 ROOT = Path(__file__).resolve().parent.parent
 VOCABULARY = 512

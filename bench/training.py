@@ -18,6 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
+from fairway.start import run
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -31,7 +33,6 @@ from fairway.model.architecture import ModelConfig
 from fairway.model.initialization import initialize
 from fairway.model.network import Model
 from fairway.scoring.forward import score_windows
-from fairway.stage import run
 from fairway.training.batches import Batches
 from fairway.training.processes import Processes
 from fairway.training.settings import TrainingSettings

@@ -43,6 +43,8 @@ NO_TABLE = (  # options with which Snakemake runs nothing
     *("delete_all_output", "delete_temp_output", "print_compilation", "list_conda_envs"),
     *("conda_cleanup_envs", "conda_create_envs_only"),
 )
+IN_PART = ("until", "omit_from", "batch", "touch")  # with which a table may be wanted in vain
+EXIT_NO_TABLE = 1
 
 
 def processes_at_work(directory: Path) -> list[str]:
@@ -77,19 +79,21 @@ def require_plugin(profile: str | None) -> None:
         raise StageError(f"{profile}: needs Snakemake's Slurm plugin: .venv/bin/{install}")
 
 
-def print_table(config: Config) -> None:
+def print_table(config: Config) -> bool:
     """Print the ablation table in the working directory, if it is this configuration's.
 
-    That is told by content, whatever the run that has just ended did or left out.
+    That is told by content, whatever the run that has just ended did or left out. Returns whether
+    there was one.
     """
     from fairway.workflow.plan import Plan  # takes a second
 
     table, plan = Path("results/ablation.md"), Plan(config, ROOT)
     if plan.table_is_current() and table.is_file():
         print("\n" + table.read_text(), end="")
-    else:
-        reason = next(iter(plan.stale.values()), f"{table}: no such file")
-        print(f"no table: {reason}", file=sys.stderr)
+        return True
+    reason = next(iter(plan.stale.values()), f"{table}: no such file")
+    print(f"no table: {reason}", file=sys.stderr)
+    return False
 
 
 def print_times(directory: Path) -> None:
@@ -152,8 +156,10 @@ def run_pipeline(arguments: list[str]) -> int:
         code = run_to_end([*snakemake, *words, *(["--", *targets] if targets else [])])
         if code == 0 and runs and SUMMARY in [*options.targets, *targets]:
             os.chdir(directory)
-            print_table(put_together([*layers, request.config]))
+            found = print_table(put_together([*layers, request.config]))
             print_times(directory)
+            if not found and not any(getattr(options, name, None) for name in IN_PART):
+                code = EXIT_NO_TABLE
         elif 0 < code < 128 and runs:  # not ended by a signal
             for line in failures(read_jobs(directory)):
                 print(line, file=sys.stderr)

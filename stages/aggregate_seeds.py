@@ -12,15 +12,18 @@ the contest's limits, and how each row compares with the row above it and with t
 `references`.
 """
 
+from fairway.start import run
+
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fairway.corpus.manifest import Manifest
+from fairway.files.spec import read_spec
 from fairway.provenance import Recording
 from fairway.rows.profile import Profile
-from fairway.stage import atomic_output, read_spec, run, stage_parser
+from fairway.stage import atomic_output, stage_parser
 from fairway.tables.aggregation import (
     budget_table,
     require_current,
@@ -29,6 +32,7 @@ from fairway.tables.aggregation import (
 )
 from fairway.tables.comparisons import comparisons, noise_of_delta
 from fairway.tables.ladder import ablation_markdown, ablation_table
+from fairway.tables.settings import TableSettings
 
 OUTPUTS = ("seeds", "ablation", "ladder", "budget", "statistics", "summary")
 
@@ -52,7 +56,7 @@ def main() -> None:
         "summary",
     )
     args = parser.parse_args()
-    spec = read_spec(args.spec)
+    spec = read_spec(args.spec, TableSettings)
     settings = spec.settings
     recording = Recording(args.provenance, spec, map(Path, settings["jobs"]))
     require_current(settings["jobs"])

@@ -10,20 +10,30 @@ Evidence for the audits of all rows that use the cache. The text is counted agai
 that is changed, and compared with the count shards.
 """
 
+from fairway.start import run
+
 import argparse
 from pathlib import Path
 
 import numpy as np
 
 from fairway.audit.checks import changed_tail, counts_stay
-from fairway.audit.evidence import CacheEvidence, audit_targets
+from fairway.audit.evidence import CacheEvidence, Sampling, audit_targets
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets, distributions_at, tables_stay
 from fairway.counting.memories import memory_tokens
+from fairway.counting.settings import CountSettings
+from fairway.files.spec import read_spec
 from fairway.provenance import Recording
 from fairway.rows.gate import load_counts
-from fairway.stage import StageError, read_spec, run, stage_parser
+from fairway.stage import StageError, stage_parser
+
+
+class AuditedCache(CountSettings):
+    """What this stage depends on."""
+
+    audit: Sampling
 
 
 def arguments() -> argparse.Namespace:
@@ -36,7 +46,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, AuditedCache)
     settings, ranks = spec.settings, spec.settings["ranks"]
     if len(options.counts) != ranks:
         raise StageError(f"--counts: {len(options.counts)} files; expected {ranks}, one per rank")

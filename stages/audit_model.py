@@ -10,6 +10,8 @@ Evidence for the audits of all rows that use the model. Runs the forward pass th
 device and in the precision of score_targets.
 """
 
+from fairway.start import run
+
 import argparse
 from collections.abc import Sequence
 
@@ -17,13 +19,21 @@ import numpy as np
 
 from fairway.artifact.container import build_model, read_artifact
 from fairway.audit.checks import changed_tail, scores_stay
-from fairway.audit.evidence import ModelEvidence, audit_targets
+from fairway.audit.evidence import ModelEvidence, Sampling, audit_targets
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
+from fairway.files.spec import read_spec
 from fairway.machine.devices import prepare_device
 from fairway.provenance import Recording
 from fairway.scoring.forward import distributions_at, score_windows
-from fairway.stage import read_spec, run, sha256_of, stage_parser
+from fairway.scoring.settings import ScoringSettings
+from fairway.stage import sha256_of, stage_parser
+
+
+class AuditedModel(ScoringSettings):
+    """What this stage depends on."""
+
+    audit: Sampling
 
 
 def arguments() -> argparse.Namespace:
@@ -32,7 +42,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, AuditedModel)
     settings = spec.settings
     read = options.manifest, options.val, options.artifact
     recording = Recording(options.provenance, spec, read)

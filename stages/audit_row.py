@@ -14,29 +14,54 @@ row's rule on noise (behind its cache's --memory, if there is one), and writes t
 that claims `code_length` and fails a check ends the stage with an error.
 """
 
+from fairway.start import run
+
 import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
 
 from fairway.audit import verdict
 from fairway.audit.checks import null_stream_nats
-from fairway.audit.evidence import CacheEvidence, ModelEvidence, RowEvidence, audit_targets
+from fairway.audit.evidence import (
+    CacheEvidence,
+    ModelEvidence,
+    RowEvidence,
+    Sampling,
+    audit_targets,
+)
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets
 from fairway.counting.memories import memory_tokens
+from fairway.files.records import Within
+from fairway.files.spec import Count, Seed, read_spec
 from fairway.provenance import Recording
 from fairway.rows.gate import Counts, row_gate
+from fairway.rows.settings import RowSettings
 from fairway.rows.sums import Sums
-from fairway.stage import StageError, read_spec, run, sha256_of, stage_parser, write_json
+from fairway.stage import StageError, sha256_of, stage_parser, write_json
+
+
+class RowAudit(Sampling):
+    """The `audit` section."""
+
+    null_tokens: Count
+
+
+class AuditedRow(RowSettings):
+    """What this stage depends on."""
+
+    claim: Literal["code_length"] | None
+    seeds: Annotated[list[Seed], Within(1)]
+    audit: RowAudit
 
 
 def null_stream(
-    settings: dict[str, Any], plan: WindowPlan, vocabulary: int, memory: np.ndarray
+    settings: AuditedRow, plan: WindowPlan, vocabulary: int, memory: np.ndarray
 ) -> verdict.Check:
     """The row's cache and gate on uniformly drawn tokens, hashed tables at the same load."""
     generator = np.random.default_rng(settings["audit"]["seed"])
@@ -90,7 +115,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options, start = arguments(), time.monotonic()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, AuditedRow)
     settings, manifest = spec.settings, Manifest.load(options.manifest)
     val, vocabulary, cached = manifest.val, manifest.vocabulary, settings["cache_settings"]
     models = 0 if settings["model"] is None else len(options.sums)

@@ -11,6 +11,8 @@ code 1 if the score is no code length or a check could not be made, 2 for wrong 
 docs/is_my_score_valid.md says how to write the scorer, what is checked, and what cannot be.
 """
 
+from fairway.start import run
+
 import argparse
 import json
 import sys
@@ -24,7 +26,7 @@ from fairway.audit.sandbox import Limits, ScorerFailure
 from fairway.audit.scorer_checks import CHECKS, run_checks
 from fairway.audit.scorers import open_scorer
 from fairway.audit.texts import ScoredText, built_in_text, file_text, shard_text
-from fairway.stage import StageError, run, write_json
+from fairway.stage import StageError, write_json
 
 
 def positive(text: str) -> int:

@@ -13,6 +13,8 @@ file looks like is in fairway/codec/file.py. Half a millisecond a token
 at the default sizes, either way.
 """
 
+from fairway.start import run
+
 import argparse
 import sys
 from pathlib import Path
@@ -25,8 +27,10 @@ from fairway.codec.prediction import Base, Uniform, require_row
 from fairway.corpus.exact_text import ExactText
 from fairway.corpus.tokenizer import load_tokenizer
 from fairway.counting.memories import memory_of
+from fairway.files.spec import read_spec
 from fairway.progress import Progress
-from fairway.stage import StageError, atomic_output, read_spec, require_file, run, sha256_of
+from fairway.rows.settings import RowOfAnyJob
+from fairway.stage import StageError, atomic_output, require_file, sha256_of
 
 
 def arguments(row_is_known: bool) -> argparse.Namespace:
@@ -39,6 +43,9 @@ def arguments(row_is_known: bool) -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, required=True)
     if not row_is_known:
         parser.add_argument("--row-spec", type=Path, required=True, help="spec of mix_scores")
+    parser.add_argument(
+        "--any-length", action="store_true", help="decompress also what is long for its size"
+    )
     parser.add_argument("input", type=Path)
     parser.add_argument("output", type=Path)
     return parser.parse_args()
@@ -74,11 +81,11 @@ def compress(codec: Codec, tokens: np.ndarray) -> bytes:
     return result
 
 
-def decompress(codec: Codec, content: bytes, name: Path) -> np.ndarray:
+def decompress(codec: Codec, content: bytes, name: Path, any_length: bool) -> np.ndarray:
     """The tokens of a file, with progress; `name` is for errors."""
     header, _ = read_header(content, name)
     progress = Progress(header.targets, "tokens decoded")
-    tokens = codec.decompress(content, name, progress.update)
+    tokens = codec.decompress(content, name, progress.update, any_length)
     progress.close()
     return tokens
 
@@ -89,7 +96,7 @@ def main(row: dict[str, Any] | None = None) -> None:
     if not options.output.parent.is_dir() or options.output.is_dir():
         raise StageError(f"{options.output}: expected a file's name in a folder that is there")
     content = require_file(options.input).read_bytes()
-    settings = read_spec(options.row_spec).settings if row is None else row
+    settings = read_spec(options.row_spec, RowOfAnyJob).settings if row is None else row
     codec = load_codec(options.artifact, options.memory, options.tokenizer, settings)
     if options.verb == "compress":
         result = compress(codec, codec.text.encode(content))
@@ -97,7 +104,7 @@ def main(row: dict[str, Any] | None = None) -> None:
         sizes = f"{len(content):,} bytes to {len(result):,}"
         print(f"{sizes}, {bits:.3f} bits per byte", file=sys.stderr)
     else:
-        result = codec.text.decode(decompress(codec, content, options.input))
+        result = codec.text.decode(decompress(codec, content, options.input, options.any_length))
     with atomic_output(options.output) as temporary:
         temporary.write_bytes(result)
 

@@ -12,6 +12,8 @@ so counting it again for each rank would be work done twice. No model is needed.
 begins with a memory takes it by --memory.
 """
 
+from fairway.start import run
+
 import argparse
 import resource
 import time
@@ -22,9 +24,11 @@ from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_ranks
 from fairway.counting.memories import memory_tokens
+from fairway.counting.settings import CountSettings
+from fairway.files.spec import read_spec
 from fairway.progress import Progress
 from fairway.provenance import Recording
-from fairway.stage import StageError, read_spec, run, stage_parser, write_json
+from fairway.stage import StageError, stage_parser, write_json
 
 
 def arguments() -> argparse.Namespace:
@@ -37,8 +41,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    spec = read_spec(options.spec)
-    settings, ranks = CacheSettings.from_settings(spec.settings), spec.settings["ranks"]
+    spec = read_spec(options.spec, CountSettings)
+    cache, ranks = spec.settings["cache_settings"], spec.settings["ranks"]
+    settings = CacheSettings.from_settings(cache)
     if len(options.counts) != ranks:
         raise StageError(f"--counts: {len(options.counts)} files; expected {ranks}, one per rank")
     if options.threads < 1:
@@ -49,9 +54,8 @@ def main() -> None:
     tokens = manifest.read_val(options.val)
     plan = WindowPlan(manifest.val.targets, **spec.settings["windows"])
     start = time.monotonic()
-    memory = memory_tokens(
-        options.memory, spec.settings, manifest.tokenizer.sha256, manifest.vocabulary
-    )
+    identity = manifest.tokenizer.sha256, manifest.vocabulary
+    memory = memory_tokens(options.memory, cache, *identity)
     progress = Progress((len(memory) + plan.targets) * settings.orders, "look-ups")
     shards = count_ranks(tokens, plan, ranks, settings, options.threads, progress.update, memory)
     for path, counts in zip(options.counts, shards, strict=True):

@@ -14,6 +14,8 @@ val_text.bin (what val.bin gives back, a NUL byte between documents) and manifes
 kind `shards`, training shards stay where they are: no train.bin.
 """
 
+from fairway.start import run
+
 import argparse
 import sys
 from pathlib import Path
@@ -35,21 +37,30 @@ from fairway.corpus.manifest import (
     shard_files,
 )
 from fairway.corpus.overlap import measure_overlap
+from fairway.corpus.settings import CorpusSettings
 from fairway.corpus.shards import read_shard, write_shard
 from fairway.corpus.tokenizer import document_starts, encode_documents, load_tokenizer
-from fairway.corpus.windows import require_windows
+from fairway.corpus.windows import RankedWindows, require_windows
 from fairway.files.arrays import save_array
+from fairway.files.spec import Spec, read_spec
 from fairway.progress import Progress
 from fairway.provenance import Recording
-from fairway.stage import Spec, StageError, atomic_output, read_spec, run, sha256_of, stage_parser
+from fairway.stage import StageError, atomic_output, sha256_of, stage_parser
 
 # Of a document: whatever SentencePiece would change in byte pieces, or as SentencePiece has it.
 ENCODINGS = {"exact": encode_exactly, "plain": encode_documents}
 
 
+class TriedWindows(RankedWindows):
+    """What is tried on the text. claims: names of the rows that claim a code length."""
+
+    claims: list[str]
+
+
 def main() -> None:
     arguments = _arguments()
-    spec = read_spec(arguments.spec)
+    spec = read_spec(arguments.spec, CorpusSettings)
+    tried = read_spec(arguments.windows, TriedWindows).settings if arguments.windows else None
     sources = source_files(spec.settings)[0]
     recording = Recording(arguments.provenance, spec, [arguments.tokenizer], sources)
     tokenizer = load_tokenizer(arguments.tokenizer, spec.settings["vocabulary"])
@@ -58,7 +69,6 @@ def main() -> None:
     else:
         text = _encode_text(spec, tokenizer, arguments.train)
     starts = document_starts(text.val, "validation text")
-    tried = read_spec(arguments.windows).settings if arguments.windows else None
     if tried:
         require_windows(len(text.val) - 1, tried)
     given_back = give_back(tokenizer, text.val, starts, text.originals)

@@ -10,6 +10,8 @@ manifest for the number of tokens. Prints the tables and writes them as Markdown
 take speeds, which a configuration may have (`estimates`); bytes take nothing.
 """
 
+from fairway.start import run
+
 import argparse
 from functools import cache
 from pathlib import Path
@@ -19,8 +21,9 @@ from fairway.artifact.sizes import model_sizes
 from fairway.bundle import bundle
 from fairway.codec.ledger import decoder_files
 from fairway.corpus.manifest import Manifest
-from fairway.stage import atomic_output, read_spec, run
-from fairway.workflow.config import used
+from fairway.files.spec import read_spec
+from fairway.stage import atomic_output
+from fairway.workflow.config import checked_config, used
 from fairway.workflow.estimation import CorpusSizes, estimate
 from fairway.workflow.estimation import as_markdown as cost_table
 from fairway.workflow.sizes import as_markdown as size_table
@@ -35,7 +38,7 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, help="read if it is there")
     parser.add_argument("--report", type=Path, required=True, help="output: estimate.md")
     arguments = parser.parse_args()
-    config = read_spec(arguments.spec).settings
+    config = checked_config(read_spec(arguments.spec, dict).settings, arguments.spec)
     corpus = corpus_sizes(config, arguments.manifest)
     sizes = row_sizes(config, corpus, code_size)
     text = f"{costs(config, corpus)}\n{size_table(sizes, config['limits']['artifact_bytes'])}"

@@ -9,6 +9,8 @@ Writes the files below corpus.download.folder and, when all are there and right,
 file's size and SHA-256, and where from. Files that are there already are checked, not fetched.
 """
 
+from fairway.start import run
+
 import argparse
 import sys
 from pathlib import Path
@@ -16,8 +18,10 @@ from typing import Any
 
 from fairway.corpus.downloads import download_places
 from fairway.corpus.hub import HubDataset, HubFile
+from fairway.corpus.settings import FetchSettings
+from fairway.files.spec import read_spec
 from fairway.progress import Progress
-from fairway.stage import StageError, read_spec, run, sha256_of, write_json
+from fairway.stage import StageError, sha256_of, write_json
 
 
 def main() -> None:
@@ -27,7 +31,7 @@ def main() -> None:
     parser.add_argument("--spec", type=Path, required=True)
     parser.add_argument("--receipt", type=Path, required=True, help="output: download.json")
     arguments = parser.parse_args()
-    settings = read_spec(arguments.spec).settings
+    settings = read_spec(arguments.spec, FetchSettings).settings
     download = settings["download"]
     if not download:
         raise StageError("corpus.download: null; expected what to download")

@@ -9,10 +9,12 @@ says Z, nor whether a score is a code length). Prints mean, standard deviation a
 lines for `references` in a configuration, so that rows can be compared with the entry.
 """
 
+from fairway.start import run
+
 import argparse
 from pathlib import Path
 
-from fairway.stage import StageError, atomic_output, require_file, run
+from fairway.stage import StageError, atomic_output, require_file
 from fairway.tables.contest_logs import read_log
 from fairway.tables.imported import as_reference, imported_seeds, imported_summary, in_words
 

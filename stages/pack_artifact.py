@@ -12,20 +12,32 @@ row's memory). If code and model are not below the limit, the cheapest weights o
 if that is not enough, the ledger goes to stderr and nothing is written.
 """
 
+from fairway.start import run
+
 import argparse
 import hashlib
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Literal, TypedDict
 
 # What scoring imports is counted as code; importing it makes this stage depend on it as well.
 import score_targets
 from fairway.artifact.ledger import code_bytes, ledger
 from fairway.artifact.pruning import pack
 from fairway.artifact.quantized import QuantizedModel
+from fairway.files.spec import Count, Share, read_spec
 from fairway.provenance import Recording
-from fairway.stage import StageError, atomic_output, read_spec, run, stage_parser, write_json
+from fairway.stage import StageError, atomic_output, stage_parser, write_json
+
+
+class PackingSettings(TypedDict):
+    """What this stage depends on: the `packing` section and the limit."""
+
+    compressor: Literal["lzma", "zstd", "brotli", "ans"]
+    prune_fraction: Share
+    artifact_bytes: Count
 
 
 def arguments() -> argparse.Namespace:
@@ -34,7 +46,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, PackingSettings)
     recording = Recording(options.provenance, spec, [options.quantized])
     settings, start = spec.settings, time.monotonic()
     limit = settings["artifact_bytes"]

@@ -9,6 +9,8 @@ How much of the text is in the spec: by documents, tokens or bytes of the packed
 that later stages, and a decoder, know of the training text (fairway/counting/memories.py).
 """
 
+from fairway.start import run
+
 import argparse
 import hashlib
 import time
@@ -19,10 +21,18 @@ from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import read_shard
 from fairway.counting.memories import pack_memory
 from fairway.counting.memory_text import last_tokens, pack_within, tokens_of_documents
-from fairway.counting.settings import MemorySettings
+from fairway.counting.settings import MemoryEntry, MemorySettings
+from fairway.files.spec import Count, Name, read_spec
 from fairway.progress import Progress
 from fairway.provenance import Recording
-from fairway.stage import StageError, atomic_output, read_spec, run, stage_parser, write_json
+from fairway.stage import StageError, atomic_output, stage_parser, write_json
+
+
+class PackedMemory(MemoryEntry):
+    """What this stage depends on. memory: its name."""
+
+    memory: Name
+    artifact_bytes: Count
 
 
 def arguments() -> argparse.Namespace:
@@ -52,7 +62,7 @@ def packed_text(settings: MemorySettings, manifest: Manifest) -> bytes:
 
 def main() -> None:
     options, start = arguments(), time.monotonic()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, PackedMemory)
     recording = Recording(options.provenance, spec, [options.manifest])
     name, limit = spec.settings["memory"], spec.settings["artifact_bytes"]
     settings = MemorySettings.from_settings(spec.settings)

@@ -13,15 +13,20 @@ ledger goes to stderr and nothing is written, so that nothing is mixed. A row wi
 no --artifact, one without a memory no --memory.
 """
 
+from fairway.start import run
+
 import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from fairway.codec.ledger import decoder, row_ledger
+from fairway.files.records import Within
+from fairway.files.spec import Count, Seed, read_spec
 from fairway.provenance import Recording
-from fairway.stage import StageError, atomic_output, read_spec, run, stage_parser, write_json
+from fairway.rows.settings import RowSettings
+from fairway.stage import StageError, atomic_output, stage_parser, write_json
 
 if TYPE_CHECKING:  # never imported, only named: the code that is packed is code of this stage
     import codec
@@ -30,6 +35,14 @@ if TYPE_CHECKING:  # never imported, only named: the code that is packed is code
     import score_targets
 
     PACKED = codec, count_ngrams, mix_scores, score_targets
+
+
+class PackedRow(RowSettings):
+    """What this stage depends on. decodable: whether it is a decoder that is packed."""
+
+    seeds: Annotated[list[Seed], Within(1)]
+    decodable: bool
+    artifact_bytes: Count
 
 
 def arguments() -> argparse.Namespace:
@@ -41,7 +54,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, PackedRow)
     settings, limit = spec.settings, spec.settings["artifact_bytes"]
     row, cache = settings["row"], settings["cache_settings"]
     seeds = list(map(str, settings["seeds"]))

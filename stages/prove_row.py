@@ -20,6 +20,8 @@ be longer than what mix_scores claims for these targets, but for 0.1 % and 64 by
 hashed counts is refused.
 """
 
+from fairway.start import run
+
 import argparse
 import math
 import subprocess
@@ -27,7 +29,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -44,19 +46,26 @@ from fairway.corpus.byte_accounting import ByteTable
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.segments import NO_MEMORY
+from fairway.files.spec import Count, Seed, read_spec
 from fairway.provenance import Recording
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import in_order, row_mixer
-from fairway.rows.shards import load_shards
-from fairway.stage import (
-    StageError,
-    atomic_output,
-    read_spec,
-    run,
-    sha256_of,
-    stage_parser,
-    write_json,
-)
+from fairway.rows.settings import RowSettings
+from fairway.stage import StageError, atomic_output, sha256_of, stage_parser, write_json
+from mix_scores import load_shards
+
+
+class ProofSettings(TypedDict):
+    """The `proof` section."""
+
+    bytes: Count | Literal["all"]
+
+
+class ProvenRow(RowSettings):
+    """What this stage depends on. seed: whose artifact decodes."""
+
+    seed: Seed
+    proof: ProofSettings
 
 
 def arguments() -> argparse.Namespace:
@@ -76,7 +85,13 @@ def decode_elsewhere(options: argparse.Namespace, row: str) -> bytes:
     """What a new process makes of the file, in a folder of its own that has nothing else."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "decoded"
-        command = [sys.executable, "-I", str(options.bundle.resolve()), "decompress"]
+        command = [
+            sys.executable,
+            "-I",
+            str(options.bundle.resolve()),
+            "decompress",
+            "--any-length",
+        ]
         for flag, paths in (
             ("artifact", options.artifact),
             ("memory", options.memory),
@@ -95,7 +110,7 @@ def decode_elsewhere(options: argparse.Namespace, row: str) -> bytes:
 
 
 def count_proven(
-    settings: dict[str, Any], tokens: np.ndarray, target_bytes: np.ndarray, table: ByteTable
+    settings: ProvenRow, tokens: np.ndarray, target_bytes: np.ndarray, table: ByteTable
 ) -> int:
     """How many targets, from the first, are to be proven."""
     wanted = settings["proof"]["bytes"]
@@ -110,7 +125,7 @@ def count_proven(
 
 def main() -> None:
     options, start = arguments(), time.monotonic()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, ProvenRow)
     settings, row = spec.settings, spec.settings["row"]
     require_exact(settings)
     of_text = options.manifest, options.val, options.val_bytes, options.val_text

@@ -11,9 +11,11 @@ Calibration sequences are as long as the model's context and spread over all tra
 report has, for every matrix, the output error of GPTQ and of rounding to nearest.
 """
 
+from fairway.start import run
+
 import argparse
 import time
-from typing import Any
+from typing import Annotated, TypedDict
 
 import numpy as np
 
@@ -24,14 +26,37 @@ from fairway.artifact.quantization import matrices, quantize
 from fairway.artifact.rates import Choice
 from fairway.artifact.steps import StepSettings, choose_steps, some_of
 from fairway.corpus.manifest import Manifest
+from fairway.files.records import Within
+from fairway.files.spec import Count, Device, Precision, Size, Threads, Whole, read_spec
 from fairway.machine.devices import prepare_device
 from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
 from fairway.model.shapes import state_shapes
 from fairway.progress import Progress
 from fairway.provenance import Recording
-from fairway.stage import StageError, read_spec, run, stage_parser, write_json
+from fairway.stage import StageError, stage_parser, write_json
 from fairway.training.checkpoints import Checkpoint
+
+Percentile = Annotated[float, Within(1e-9, 1)]
+Sigma = Annotated[float, Within(0, 1000, between=True)]
+Bits = Annotated[float, Within(0, 8)]
+
+
+class QuantizationSettings(TypedDict):
+    """What this stage depends on: the `quantization` section."""
+
+    device: Device
+    threads: Threads
+    precision: Precision
+    calibration_tokens: Count
+    batch_sequences: Count
+    damping: Size
+    block: Count
+    clip_percentiles: Annotated[list[Percentile], Within(1, 100)]
+    clip_sigmas: tuple[Sigma, Sigma] | None
+    bits_per_weight: Bits | None
+    fp16_mantissa_bits: Annotated[int, Within(1, 10)]
+    fp16_below: Whole
 
 
 def arguments() -> argparse.Namespace:
@@ -54,7 +79,9 @@ def training_sequences(
     return sequences
 
 
-def calibrate(model: Model, sequences: np.ndarray, settings: dict[str, Any]) -> dict[str, Gptq]:
+def calibrate(
+    model: Model, sequences: np.ndarray, settings: QuantizationSettings
+) -> dict[str, Gptq]:
     """The inputs of every matrix while the model reads the sequences, with progress."""
     progress = Progress(sequences.size, "tokens")
     batch, precision = settings["batch_sequences"], settings["precision"]
@@ -68,7 +95,7 @@ def steps(
     hessians: dict[str, Gptq],
     kinds: dict[str, str],
     sequences: np.ndarray,
-    settings: dict[str, Any],
+    settings: QuantizationSettings,
 ) -> Choice | None:
     """The scales of all integers if the settings say how to choose them, with progress."""
     sigmas, bits = settings["clip_sigmas"], settings["bits_per_weight"]
@@ -90,7 +117,7 @@ def steps(
 
 def main() -> None:
     options = arguments()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, QuantizationSettings)
     recording = Recording(options.provenance, spec, [options.manifest, options.checkpoint])
     settings = spec.settings
     device = prepare_device(settings["device"], settings["threads"])  # may wait for a GPU

@@ -10,18 +10,22 @@
 All that it knows of the model is the artifact. Writes nll and entropy of every target.
 """
 
+from fairway.start import run
+
 import argparse
 import time
 
 from fairway.artifact.container import build_model, read_artifact
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
+from fairway.files.spec import read_spec
 from fairway.machine.devices import prepare_device
 from fairway.progress import Progress
 from fairway.provenance import Recording
 from fairway.scoring.forward import score_windows
 from fairway.scoring.scores import Scores
-from fairway.stage import read_spec, run, sha256_of, stage_parser, write_json
+from fairway.scoring.settings import ScoringSettings
+from fairway.stage import sha256_of, stage_parser, write_json
 
 
 def arguments() -> argparse.Namespace:
@@ -32,7 +36,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, ScoringSettings)
     settings = spec.settings
     read = options.manifest, options.val, options.artifact
     recording = Recording(options.provenance, spec, read)

@@ -16,35 +16,81 @@ about the best, which is fitted on the validation text, and the picture. Of hash
 the tables for Z, at the audit's targets. Not part of the default run.
 """
 
+from fairway.start import run
+
 import argparse
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 
-from fairway.audit.evidence import ModelEvidence, audit_targets
+from fairway.audit.evidence import ModelEvidence, Sampling, audit_targets
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import BOS
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import distributions_at
 from fairway.counting.memories import memory_tokens
-from fairway.counting.settings import CacheSettings
+from fairway.counting.settings import CacheEntry, CacheSettings
+from fairway.files.records import Within
+from fairway.files.spec import Name, Seed, read_spec
 from fairway.gates.match_grid import masses
 from fairway.progress import Progress
 from fairway.provenance import Recording
 from fairway.rows.gate import load_counts, row_gate
 from fairway.rows.grid import Axis, Point, changed, points
 from fairway.rows.mixing import RankShard, in_order
+from fairway.rows.settings import RowSettings
 from fairway.rows.sweeping import halves, sums_by_part
 from fairway.scoring.scores import Scores
-from fairway.stage import StageError, atomic_output, read_spec, run, stage_parser
+from fairway.stage import StageError, atomic_output, stage_parser
 from fairway.tables.report.style import file_png, file_svg, styled
 from fairway.tables.sweep import Swept, hashed_columns, note, noted, scores
 from fairway.tables.sweep_figure import sweep_figure
+
+
+class SweptNumber(TypedDict):
+    """One number that is swept: as `fairway.rows.grid.Axis`."""
+
+    part: Literal["gate", "cache"]
+    key: Name
+    values: Annotated[list[Annotated[float, Within(-1e10, 1e10)]], Within(1)]
+
+
+class SweptCache(TypedDict):
+    """A cache that is needed: as `fairway.rows.grid.CountedCache`."""
+
+    name: Name
+    settings: CacheEntry
+    exact: Name | None
+
+
+class SweptRow(RowSettings):
+    """What this stage depends on. seed: whose scores they are."""
+
+    sweep: Name
+    split: Literal["none", "half"]
+    seed: Seed
+    axes: Annotated[list[SweptNumber], Within(1)]
+    caches: Annotated[list[SweptCache], Within(1)]
+    audit: Sampling
+
+
+def require_sweep(settings: SweptRow) -> None:
+    """Raise StageError unless the caches are there and the swept numbers are the row's."""
+    named = {cache["name"]: cache["settings"] for cache in settings["caches"]}
+    for name in (settings["cache"], *(cache["exact"] for cache in settings["caches"])):
+        if name is not None and name not in named:
+            raise StageError(f"sweep {settings['sweep']}: cache {name}; expected it in `caches`")
+    own = {"gate": settings["gate"] or {}, "cache": named[settings["cache"]]}
+    for axis in settings["axes"]:
+        if axis["key"] not in own[axis["part"]]:
+            raise StageError(
+                f"sweep {settings['sweep']}: {axis['part']} has no number {axis['key']!r}"
+            )
 
 
 def arguments() -> argparse.Namespace:
@@ -62,7 +108,7 @@ def arguments() -> argparse.Namespace:
 class Inputs:
     """What all settings share. text: its tokens (targets + 1,); counts: their files, by cache."""
 
-    settings: dict[str, Any]
+    settings: SweptRow
     manifest: Manifest
     text: np.ndarray
     scores: list[Scores]
@@ -101,7 +147,7 @@ class Inputs:
         return list(in_order(found, self.manifest.val.targets))
 
 
-def load_inputs(options: argparse.Namespace, settings: dict[str, Any]) -> Inputs:
+def load_inputs(options: argparse.Namespace, settings: SweptRow) -> Inputs:
     """The inputs, checked to be as many as the spec's caches and ranks need."""
     manifest, ranks = Manifest.load(options.manifest), settings["ranks"]
     names = [cache["name"] for cache in settings["caches"]]
@@ -199,8 +245,9 @@ def sweep(
 
 def main() -> None:
     options = arguments()
-    spec = read_spec(options.spec)
+    spec = read_spec(options.spec, SweptRow)
     settings = spec.settings
+    require_sweep(settings)
     read = (
         *(options.manifest, options.val, options.val_bytes, *options.scores),
         *(*options.model_audit, *options.memory, *options.counts),

@@ -9,21 +9,25 @@ be given as many, it joins those. Killed and started again, it goes on from the 
 which is deleted in the end. Reads the training shards that the manifest lists.
 """
 
+from fairway.start import run
+
 import argparse
 import hashlib
 import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, TypedDict
 
 import torch
 
 from fairway.corpus.manifest import Manifest
+from fairway.files.spec import Spec, Vocabulary, read_spec
 from fairway.model.architecture import ModelConfig
 from fairway.model.initialization import initialize
 from fairway.model.network import Model
 from fairway.provenance import Recording
-from fairway.stage import EXIT_BAD_INPUT, Spec, StageError, read_spec, run, stage_parser
+from fairway.stage import EXIT_BAD_INPUT, StageError, stage_parser
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import Checkpoint, ResumeFile
 from fairway.training.loop import FailedEverywhere, Loop, Metrics
@@ -38,6 +42,14 @@ from fairway.training.processes import (
 )
 from fairway.training.settings import TrainingSettings
 from fairway.training.step import Training
+
+
+class ModelSettings(TypedDict):
+    """What this stage depends on: a model's sections `architecture` and `training`."""
+
+    architecture: dict[str, Any]
+    training: dict[str, Any]
+    vocabulary: Vocabulary
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def read_job(spec_path: Path, manifest_path: Path, seed: int, checked: bool = False) -> Job:
     """Read and check everything that a training needs. checked: the shards' SHA-256 are."""
-    spec, manifest = read_spec(spec_path), Manifest.load(manifest_path)
+    spec, manifest = read_spec(spec_path, ModelSettings), Manifest.load(manifest_path)
     config = ModelConfig.from_settings(spec.settings["architecture"], spec.settings["vocabulary"])
     settings = TrainingSettings.from_settings(spec.settings["training"])
     settings.require_context(config.rope_context)

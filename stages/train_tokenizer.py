@@ -7,17 +7,21 @@ Reads: the spec (settings: the `corpus` section) and the documents or tokenizer 
 Writes: tokenizer.model, SentencePiece BPE with byte fallback.
 """
 
+from fairway.start import run
+
 from pathlib import Path
 
 from fairway.corpus.documents import load_split, required, source_files
+from fairway.corpus.settings import CorpusSettings
 from fairway.corpus.tokenizer import load_tokenizer, train_tokenizer
+from fairway.files.spec import read_spec
 from fairway.provenance import Recording
-from fairway.stage import atomic_output, read_spec, run, stage_parser
+from fairway.stage import atomic_output, stage_parser
 
 
 def main() -> None:
     arguments = stage_parser(__doc__, "spec", "tokenizer").parse_args()
-    spec = read_spec(arguments.spec)
+    spec = read_spec(arguments.spec, CorpusSettings)
     settings = spec.settings
     recording = Recording(arguments.provenance, spec, sources=source_files(settings)[0])
     if settings["kind"] == "shards" or settings.get("tokenizer"):

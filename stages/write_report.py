@@ -11,18 +11,31 @@ nothing else (no script, no network), readable on a phone, light and dark; and i
 Results.
 """
 
+from fairway.start import run
+
 import os
 import platform
 import shutil
 from importlib.metadata import version
+from typing import Any, TypedDict
 
 from fairway.corpus.manifest import Overlap
+from fairway.files.spec import read_spec
 from fairway.provenance import Recording
-from fairway.stage import StageError, atomic_output, read_spec, run, stage_parser
+from fairway.stage import StageError, atomic_output, stage_parser
 from fairway.tables.report.data import Run, load_run
 from fairway.tables.report.page import page
 from fairway.tables.report.sections import differences, sections, settings_table
 from fairway.tables.report.style import file_png, file_svg
+from fairway.workflow.config import checked_config
+
+
+class Configurations(TypedDict):
+    """What this stage depends on: the run's whole configuration, and the default one."""
+
+    config: dict[str, Any]
+    default: dict[str, Any]
+
 
 PACKAGES = ("torch", "numpy", "numba", "sentencepiece", "snakemake", "scipy", "pandas")
 
@@ -59,14 +72,16 @@ def main() -> None:
     args = parser.parse_args()
     if args.report.resolve().is_relative_to(args.figures.resolve()):
         raise StageError(f"--report: {args.report}; expected outside --figures {args.figures}")
-    spec = read_spec(args.spec)
+    spec = read_spec(args.spec, Configurations)
     recording = Recording(
         args.provenance, spec, [args.results / "provenance/aggregate_seeds.json"]
     )
-    config = spec.settings["config"]
+    config, default = (
+        checked_config(spec.settings[name], args.spec) for name in ("config", "default")
+    )
     found = load_run(args.results, config)
     shown = list(sections(found))
-    changed = differences(config, spec.settings["default"])
+    changed = differences(config, default)
     text = page(
         "Fairway: what this run found",
         lead(found),

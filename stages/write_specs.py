@@ -7,11 +7,13 @@ run begins.
 Writes: the specs that are named, which must be among them.
 """
 
+from fairway.start import run
+
 import argparse
 from pathlib import Path
 
 from fairway.files.records import check
-from fairway.stage import StageError, atomic_output, read_json, run
+from fairway.stage import StageError, atomic_output, read_json
 
 
 def main() -> None:

@@ -19,10 +19,11 @@ from fairway.corpus.windows import WindowPlan
 from fairway.counting import caches
 from fairway.counting.memories import read_memory
 from fairway.counting.segments import NO_MEMORY
+from fairway.files.spec import read_spec
 from fairway.rows.gate import pieces, row_gate
+from fairway.rows.settings import RowOfAnyJob
 from fairway.scoring import forward
 from fairway.scoring.scores import Scores
-from fairway.stage import read_spec
 
 BATCH_WINDOWS = 8
 
@@ -89,7 +90,7 @@ class Row:
 
 
 def make(vocabulary, spec, artifact=None, memory=None, table_size=None):
-    settings = read_spec(Path(spec)).settings
+    settings = read_spec(Path(spec), RowOfAnyJob).settings
     if table_size and settings["cache_settings"]:
         settings["cache_settings"]["buckets"] = table_size
     model = build_model(read_artifact(Path(artifact))) if artifact else None

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from fairway.files.records import Natural, build
-from fairway.stage import Spec, StageError, read_json, require_file, sha256_of, write_json
+from fairway.files.spec import Spec
+from fairway.stage import StageError, read_json, require_file, sha256_of, write_json
 
 HASHED_BYTES = 16 << 20  # files of more are compared by size, and by content when jobs disagree
 SOURCE_BYTES = 1 << 30  # of source files with new times, in all, that are hashed to compare them

@@ -1,4 +1,4 @@
-"""What every stage shares: its spec, one-line errors and atomic outputs.
+"""What every stage shares: its flags, JSON files and atomic outputs.
 
 Standard library only, so that importing it costs nothing.
 """
@@ -14,36 +14,21 @@ import os
 import platform
 import shutil
 import stat
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fairway import json_text
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 LARGEST_JSON = 1 << 24  # bytes; values read take some 50 times as much
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MOST_LINKS = 40  # followed one behind the other, as the kernel does
 
 
 class StageError(Exception):
     """Bad input, said in one line: the file or key, the value found, what was expected."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What a job depends on beside its input files: settings, and the hash of its code.
-
-    `sha256` is the hash of the spec file; a stage writes it into its outputs, and aggregation
-    refuses outputs that carry another one than the current.
-    """
-
-    settings: dict[str, Any]
-    sha256: str
 
 
 def stage_parser(description: str, *paths: str) -> argparse.ArgumentParser:
@@ -56,21 +41,9 @@ def stage_parser(description: str, *paths: str) -> argparse.ArgumentParser:
     return parser
 
 
-def read_spec(path: Path) -> Spec:
-    """Read a spec file `{"code": ..., "settings": {...}}`.
-
-    Raises StageError if the file is missing or is not a spec.
-    """
-    content = _read_json_bytes(path)
-    value = parse_json(content, path)
-    if not isinstance(value, dict) or not isinstance(value.get("settings"), dict):
-        raise StageError(f"{path}: not a spec; expected an object with `settings`")
-    return Spec(value["settings"], hashlib.sha256(content).hexdigest())
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """What `write_json` wrote; StageError in one line if it is missing or damaged."""
-    content = _read_json_bytes(path)
+    content = read_small(path)
     check_seal(content, path)
     value = parse_json(content, path)
     if not isinstance(value, dict) or json_text.SEAL not in value:
@@ -95,7 +68,8 @@ def parse_json(content: bytes | str, name: object) -> Any:
         raise StageError(f"{name}: not valid JSON ({error})") from None
 
 
-def _read_json_bytes(path: Path) -> bytes:
+def read_small(path: Path) -> bytes:
+    """Content of a JSON file; StageError if it is missing or too large for one of ours."""
     with require_file(path).open("rb") as file:
         content = file.read(LARGEST_JSON + 1)
     if len(content) > LARGEST_JSON:
@@ -123,7 +97,7 @@ def naming_on_full_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in DISK_FULL:
             raise
         raise StageError(f"{path}: cannot write: {error.strerror}") from None
 
@@ -242,29 +216,3 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write `value` as JSON with its checksum, atomically, keys in their given order."""
     with atomic_output(path) as temporary:
         temporary.write_text(json_text.sealed(json.dumps(value, indent=1, allow_nan=False)))
-
-
-def run(main: Callable[[], None]) -> None:
-    """Run a stage's `main`; bad input, and what the system refuses (a full disk, a file that must
-    not be read), become one line on stderr and exit 2; Ctrl-C becomes one and exit 130."""
-    code = EXIT_BAD_INPUT
-    try:
-        main()
-    except StageError as error:
-        message = str(error)
-    except OSError as error:
-        message = _in_one_line(error)
-    except KeyboardInterrupt:
-        message, code = "interrupted", EXIT_INTERRUPTED
-    else:
-        return
-    message = " ".join(message.splitlines())
-    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
-def _in_one_line(error: OSError) -> str:
-    if error.errno in _DISK_FULL:
-        return f"{error.filename or 'output'}: cannot write: {error.strerror}"
-    reason = error.strerror or str(error) or type(error).__name__
-    return f"{error.filename}: {reason}" if error.filename is not None else reason

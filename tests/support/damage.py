@@ -217,6 +217,15 @@ def sealed_json(content: bytes, generator: np.random.Generator) -> bytes:
     return (sealed(text) if generator.integers(8) else text).encode(errors="replace")
 
 
+def spec_json(content: bytes, generator: np.random.Generator) -> bytes:
+    """Another spec: its bytes, or changed settings."""
+    if generator.integers(8) == 0:
+        return changed_bytes(content, generator)
+    value = parse_json(content, "valid")
+    value["settings"] = changed_json(value["settings"], generator)
+    return json_text(value, generator).encode(errors="replace")
+
+
 def plain(content: bytes, generator: np.random.Generator) -> bytes:
     """The bytes changed; nothing in the file can be made right."""
     return changed_bytes(content, generator)

@@ -29,10 +29,11 @@ from fairway.rows.gate import load_counts, row_gate
 from fairway.rows.mixing import RankShard, mix_row, row_mixer
 from fairway.rows.sums import RankSum, Sums
 from fairway.scoring.scores import Scores
-from fairway.stage import StageError, read_spec
+from fairway.stage import StageError
 from fairway.tables.inputs import Audit, Ledger, RowLedger, last_line, read_input
 from fairway.training.checkpoints import Checkpoint, Resumed, ResumeFile
-from support.damage import artifact, fwtx, memory, npz, plain, sealed_json, tensors
+from support import specs
+from support.damage import artifact, fwtx, memory, npz, plain, sealed_json, spec_json, tensors
 from support.tiny_models import VOCABULARY, random_tokens, tiny_model, tiny_quantized
 from support.tiny_rows import ADAPTIVE, EXACT, ORDERS, ROWS, codec_of, repetitive_tokens
 
@@ -126,8 +127,8 @@ def formats(folder: Path) -> dict[str, Format]:
     ledger = {"seed": 1, "artifact_sha256": "a", "total_bytes": 900, "seconds": 4.0}
     sizes = {"network_bytes": 5, "total_bytes": 18, "artifact_sha256": None}
     row_ledger = {
-        "code_counted": "decoder", "limit_bytes": 99, "memory_bytes": 6, "memory_sha256": None,
-        "bundle_bytes": 7, "bundle_sha256": "b", "source_bytes": 20, "seeds": {"1": sizes},
+        "code_counted": "decoder", "limit_bytes": 99, "memory_bytes": 6, "bundle_bytes": 7,
+        "bundle_sha256": "b", "source_bytes": 20, "seeds": {"1": sizes},
     }  # fmt: skip
     judged = {"artifact_sha256": "a", "sums_sha256": "b", "mean_z": 1.0, "bpb_normalized": 3.0}
     audit = {
@@ -138,7 +139,6 @@ def formats(folder: Path) -> dict[str, Format]:
         "seeds": {"1": judged},
     }  # fmt: skip
     done = '{"step": 1, "loss": 2.5}\n{"event": "done", "spec": "a", "seconds": 5.0}'
-    spec = json.dumps({"code": "c", "settings": ROWS["segment"]})
 
     def save_resume(path: Path) -> None:
         ResumeFile(path, {"seed": 1}).save(resume)
@@ -213,8 +213,10 @@ def formats(folder: Path) -> dict[str, Format]:
             lambda path: read_input(path, Audit),
         ),
         "metrics": (lambda: sealed(done).encode(), plain, last_line),
-        "spec": (lambda: spec.encode(), sealed_json, read_spec),
     }  # fmt: skip
+    for stage, text in specs.texts().items():
+        read = partial(specs.read_and_use, stage)
+        parts[f"spec_{stage}"] = text.encode, spec_json, read
     return {name: _format(*of_format) for name, of_format in parts.items()}
 
 

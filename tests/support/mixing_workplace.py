@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_type_hints, is_typeddict
 
 import numpy as np
 
@@ -11,6 +12,7 @@ import audit_cache
 import audit_model
 import audit_row
 import mix_scores
+import sweep_row
 from fairway.corpus.manifest import Manifest, TokenizerFile, TrainText, ValText
 from fairway.corpus.shards import write_shard
 from fairway.corpus.windows import WindowPlan
@@ -28,6 +30,7 @@ TARGETS = 400
 WINDOWS = {"length": 24, "stride": 8}
 PLAN = WindowPlan(TARGETS, **WINDOWS)
 DEFAULTS = {"min_order": 2, "min_count": 2, "prefill": True, "cross_documents": True}
+DEFAULTS |= {"update": "segment", "memory": None}
 CACHES = {
     "hashed": {"kind": "hashed", "max_order": 5, "buckets": 64, "output": "match"},
     "exact": {"kind": "exact", "max_order": 5, "output": "match", "update": "segment"},
@@ -48,7 +51,23 @@ ROWS = {
 }
 WITHOUT_MODEL = ("uniform", "counts_only", "memory_only")
 SCORING = {"device": "cpu", "threads": 1, "batch_windows": 16, "precision": "float32"}
+SCORING |= {"compile": False}
+KINDS = {
+    audit_cache: audit_cache.AuditedCache,
+    audit_model: audit_model.AuditedModel,
+    audit_row: audit_row.AuditedRow,
+    mix_scores: mix_scores.MixedRow,
+    sweep_row: sweep_row.SweptRow,
+}
 AUDIT = {"mass_targets": 20, "causality_targets": 2, "null_tokens": 2000, "seed": 1}
+
+
+def fitting(kind: type, values: dict) -> dict:
+    """The values that a kind of settings has."""
+    hints = get_type_hints(kind)
+    found = {key: values[key] for key in hints if key in values}
+    parts = {key: fitting(hints[key], found[key]) for key in found if is_typeddict(hints[key])}
+    return found | parts
 
 
 class Workplace:
@@ -100,9 +119,11 @@ class Workplace:
         cache_settings = DEFAULTS | CACHES[cache] if cache else None
         model = None if row in WITHOUT_MODEL else "tiny"
         values = {"row": row, "gate": gate, "cache_settings": cache_settings, "ranks": ranks}
-        values |= {"model": model, "vocabulary": VOCABULARY}
+        values |= {"model": model, "vocabulary": VOCABULARY, "cache": cache or "none"}
+        values |= {"claim": None, "seeds": [7]}
         spec = self.folder / f"{stage.__name__}.spec.json"
         settings = {**values, "windows": WINDOWS, "audit": AUDIT, **settings}
+        settings = fitting(KINDS[stage], settings)
         spec.write_text(json.dumps({"code": "test", "settings": settings}))
         common = ["--spec", str(spec), "--manifest", str(self.folder / "manifest.json")]
         if stage is not audit_row:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from fairway import provenance
+from fairway.files.spec import Spec
 from fairway.provenance import Provenance, Recording, faults, name_of, source_fault
-from fairway.stage import Spec, StageError, read_json, write_json
+from fairway.stage import StageError, read_json, sha256_of, write_json
 
 MODEL, SCORES = "provenance/train/a.json", "provenance/score/a.json"
 SPECS = {MODEL: "spec of train", SCORES: "spec of score"}
@@ -152,3 +153,42 @@ def test_without_a_path_nothing_is_recorded():
 
 def test_name_of():
     assert name_of(Path("results/provenance/score/a.rank0.json")) == "score/a.rank0"
+
+
+@pytest.fixture
+def hashed(monkeypatch) -> list[tuple[str, int]]:
+    """Every file that is hashed from now on, with its bytes."""
+    found: list[tuple[str, int]] = []
+
+    def noted(path: Path) -> str:
+        found.append((str(path), path.stat().st_size))
+        return sha256_of(path) if path.stat().st_size < 1 << 20 else "of a large file"
+
+    monkeypatch.setattr(provenance, "sha256_of", noted)
+    return found
+
+
+def test_what_a_finished_run_wrote_is_hashed_once_whenever_it_is_looked_at(hashed):
+    assert faults(SPECS) == {}
+    assert sorted(name for name, _ in hashed) == ["corpus", "metrics", "model", "scores"]
+
+
+def test_a_corpus_of_ten_gigabytes_is_hashed_when_it_is_read_and_not_when_it_is_looked_at(
+    monkeypatch, hashed
+):
+    """As the source of a corpus and as what a job wrote."""
+    size = 10**10
+    for name in ("source", "train.bin"):
+        with Path(name).open("wb") as file:
+            file.truncate(size)  # takes no room
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "sha256_of", lambda path: f"of {path.name}")
+        recording = Recording(Path(MODEL), Spec({}, SPECS[MODEL]), sources=[Path("source")])
+        recording.finish(Path("train.bin"), Path("metrics"))
+        made(SCORES, {"train.bin": ""}, {"scores": "nats"})
+    faults(SPECS)
+    assert source_fault(MODEL, [Path("source")]) is None
+    assert {name for name, _ in hashed} == {"metrics", "scores"}
+    os.utime("source", (5, 5))
+    assert source_fault(MODEL, [Path("source")]) == "source: has changed since it was read"
+    assert sum(count for _, count in hashed) < 1000

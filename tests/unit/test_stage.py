@@ -1,7 +1,6 @@
 """The stage contract: atomic outputs, one-line errors, specs."""
 
 import errno
-import hashlib
 import json
 import os
 import signal
@@ -15,13 +14,13 @@ from typing import IO
 
 import pytest
 
+from fairway import stage
 from fairway.progress import Progress
 from fairway.stage import (
     StageError,
     atomic_output,
     parse_json,
     read_json,
-    read_spec,
     require_file,
     sha256_of,
     write_json,
@@ -33,7 +32,9 @@ def run_script(
     folder: Path, body: str, stdout: int | IO[str] = subprocess.PIPE
 ) -> subprocess.CompletedProcess[str]:
     script = folder / "stage_under_test.py"
-    script.write_text("from fairway.stage import *\n" + textwrap.dedent(body))
+    script.write_text(
+        "from fairway.stage import *\nfrom fairway.start import run\n" + textwrap.dedent(body)
+    )
     environment = {**os.environ, "PYTHONPATH": str(STAGES)}
     command = [sys.executable, str(script)]
     streams = {"stdout": stdout, "stderr": subprocess.PIPE}
@@ -235,6 +236,21 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path) -> N
     assert elsewhere.exists(), "a process of another machine, about which ours says nothing"
 
 
+def test_temporary_names_differ_between_hosts_and_between_containers(
+    tmp_path, monkeypatch
+) -> None:
+    names = set()
+    for host, container in (("a", "pid:[1]"), ("b", "pid:[1]"), ("a", "pid:[2]")):
+        monkeypatch.setattr(stage.platform, "node", lambda host=host: host)
+        monkeypatch.setattr(stage.Path, "readlink", lambda path, of=container: Path(of))
+        stage._machine.cache_clear()
+        with atomic_output(tmp_path / "x") as temporary:
+            names.add(temporary.name)
+    monkeypatch.undo()
+    stage._machine.cache_clear()
+    assert len(names) == 3
+
+
 def test_full_disk_outside_an_atomic_output(tmp_path: Path) -> None:
     done = run_script(
         tmp_path,
@@ -289,22 +305,6 @@ def test_programming_errors_keep_their_traceback(tmp_path: Path) -> None:
     done = run_script(tmp_path, "def main(): raise KeyError('x')\nrun(main)")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-
-
-def test_spec_is_settings_and_the_hash_of_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "spec.json"
-    write_json(path, {"code": "c", "settings": {"a": 1}})
-    spec = read_spec(path)
-    assert spec.settings == {"a": 1}
-    assert spec.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() == sha256_of(path)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"settings": 3}', "\xff"])
-def test_damaged_spec_is_named(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "spec.json"
-    path.write_text(content, encoding="latin-1")
-    with pytest.raises(StageError, match=r"spec\.json: not "):
-        read_spec(path)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

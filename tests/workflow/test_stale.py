@@ -117,6 +117,24 @@ def test_damaged_file_is_made_again(smoke, name, stage, count):
     assert "train_model" not in planned or stage == "encode_corpus"
 
 
+def test_damaged_spec_hides_no_job(smoke):
+    """Its job waits for it to be written, whatever else that job is to be run for."""
+    spec, report = smoke.spec("quantize_model", "ebls"), smoke.file(f"{FIRST}/quantize.json")
+    content, kept = spec.read_bytes(), report.read_bytes()
+    try:
+        spec.write_bytes(flipped(content))
+        target = f"results/{FIRST}/quantize.json"
+        report.unlink()
+        planned = job_counts(smoke.run("--dry-run", "--", target).stdout)
+        assert planned == {"write_specs": 1, "quantize_model": 1}
+        with changed(smoke.file(f"{FIRST}/checkpoint.safetensors"), flipped):
+            spec.write_bytes(flipped(content))
+            assert smoke.planned()["quantize_model"] == 1
+    finally:
+        spec.write_bytes(content)
+        report.write_bytes(kept)
+
+
 def test_tables_that_are_not_this_configurations_are_not_printed(smoke):
     override = smoke.directory / "other.yaml"
     override.write_text("gates: {uniform: {threshold: 3.5}}")

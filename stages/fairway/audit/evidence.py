@@ -8,13 +8,14 @@ All look at the same targets.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, TypedDict
 
 import numpy as np
 
 from fairway.counting.counts import MatchDistributions, OrderDistributions
 from fairway.counting.settings import CacheSettings
 from fairway.files.arrays import TEXT, Layout, load_arrays, save_arrays
+from fairway.files.spec import Count, Seed
 from fairway.stage import StageError
 
 VERSION = 1  # of the files
@@ -27,6 +28,14 @@ _LAYOUTS = {
 _CALIBRATION = Layout("float64", ("bins", 3))
 _LARGEST_ERROR = 1e-3  # of the sum of a model's probabilities, which may be of any precision
 _LEAST_MASS = 1e-300  # has a logarithm
+
+
+class Sampling(TypedDict):
+    """The part of the `audit` section that says which targets are looked at."""
+
+    mass_targets: Count
+    causality_targets: Count
+    seed: Seed
 
 
 class AuditTargets(NamedTuple):
@@ -47,8 +56,8 @@ def sample_targets(targets: int, count: int, generator: np.random.Generator) -> 
     return np.sort(generator.choice(targets, count, replace=False) + 1)
 
 
-def audit_targets(settings: dict[str, Any], targets: int) -> AuditTargets:
-    """The targets of a text with `targets` of them; settings: the config's `audit` section."""
+def audit_targets(settings: Sampling, targets: int) -> AuditTargets:
+    """The targets of a text with `targets` of them."""
     generator = np.random.default_rng(settings["seed"])
     counts = settings["mass_targets"], settings["causality_targets"]
     return AuditTargets(*(sample_targets(targets, count, generator) for count in counts))

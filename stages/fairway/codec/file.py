@@ -44,6 +44,8 @@ from fairway.stage import StageError
 
 MAGIC = b"FWTX"
 FORMAT = 2
+FREE_TARGETS = 4096  # 2 seconds at the default sizes
+TARGETS_PER_BIT = 8
 PACKAGES = ("torch", "numpy", "numba", "constriction")
 _HEADER = struct.Struct("<B8s8s8s12sIII")
 _START = len(MAGIC) + 4
@@ -114,14 +116,21 @@ class Codec:
         return MAGIC + struct.pack("<I", zlib.crc32(rest)) + rest
 
     def decompress(
-        self, content: bytes, name: object, progress: Progress = no_progress
+        self,
+        content: bytes,
+        name: object,
+        progress: Progress = no_progress,
+        any_length: bool = False,
     ) -> np.ndarray:
         """The tokens, uint16, of a file; `name` is for the error.
 
-        Raises StageError for a damaged file, one made with something else, and floats that are
-        not the encoder's.
+        any_length: also of one that declares more targets than `require_length` lets pass. Raises
+        StageError for a damaged file, one made with something else, and floats that are not the
+        encoder's.
         """
         header, code = read_header(content, name)
+        if not any_length:
+            require_length(header, code, name)
         self._check(header, name)
         try:
             predictor = self._predictor(header.targets)
@@ -191,6 +200,20 @@ def read_header(content: bytes, name: object) -> tuple[Header, bytes]:
     if len(code) % 4:
         raise StageError(f"{name}: {len(code)} bytes of code; expected words of 4 bytes")
     return header, code
+
+
+def require_length(header: Header, code: bytes, name: object) -> None:
+    """Raise StageError for more targets than a text that was not made for it has in such code.
+
+    A target that is nearly certain costs almost nothing, so a hundred bytes can hold hours of
+    work. Text costs bits per target, also where it repeats itself.
+    """
+    most = FREE_TARGETS + TARGETS_PER_BIT * 8 * len(code)
+    if header.targets > most:
+        raise StageError(
+            f"{name}: {header.targets:,} targets in {len(code):,} bytes of code; expected at most "
+            f"{most:,}, unless asked for with --any-length"
+        )
 
 
 def _row_sha256(settings: dict[str, Any]) -> bytes:

@@ -14,6 +14,7 @@ from fairway.counting.memory_index import MemoryIndex
 from fairway.counting.online import OnlineCounts
 from fairway.counting.settings import CacheSettings
 from fairway.rows.gate import Piece, RowGate, row_gate
+from fairway.rows.settings import RowSettings
 from fairway.stage import StageError
 
 ROW_KEYS = ("windows", "gate", "cache_settings", "vocabulary")  # what probabilities depend on
@@ -131,17 +132,10 @@ class RowPredictor:
         self.gate.nats(self.state, np.array([token], np.uint16), piece)
 
 
-def require_row(settings: dict[str, Any]) -> None:
-    """Raise StageError unless the settings are a row's that can be a code."""
-    missing = [key for key in ("model", *ROW_KEYS) if key not in settings]
-    if missing:
-        raise StageError(f"row settings: no `{missing[0]}`; expected a spec of mix_scores")
-    windows, gate, cache, vocabulary = (settings[key] for key in ROW_KEYS)
+def require_row(settings: RowSettings) -> None:
+    """Raise StageError unless the settings, each of its type, are a row's that can be a code."""
+    windows, gate, cache = settings["windows"], settings["gate"], settings["cache_settings"]
     try:
-        if type(vocabulary) is not int:
-            raise StageError(f"vocabulary: {vocabulary}; expected a whole number")
-        if not all(type(windows[key]) is int for key in ("length", "stride")):
-            raise StageError(f"windows: {windows}; expected whole numbers")
         WindowPlan(windows["length"], **windows)
         if cache is not None:
             CacheSettings.from_settings(cache)
@@ -149,9 +143,6 @@ def require_row(settings: dict[str, Any]) -> None:
         row_gate(gate, cache)
     except StageError as error:
         raise StageError(f"row settings: {error}") from None
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise StageError(f"row settings: {reason}; expected a spec of mix_scores") from None
 
 
 def require_exact(settings: dict[str, Any]) -> None:

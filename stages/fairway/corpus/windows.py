@@ -7,9 +7,24 @@ near-equal runs of windows. No numpy: counting, scoring and mixing share this pl
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
+from fairway.files.spec import Count, Ranks
 from fairway.stage import StageError
+
+
+class WindowSettings(TypedDict):
+    """The `windows` section, tokens."""
+
+    length: Count
+    stride: Count
+
+
+class RankedWindows(TypedDict):
+    """What every job that scores, counts or mixes must agree on."""
+
+    windows: WindowSettings
+    ranks: Ranks
 
 
 @dataclass(frozen=True)
@@ -81,9 +96,6 @@ class WindowPlan:
         return self.window(windows[0]).first_target, self.window(windows[-1]).last_target
 
 
-def require_windows(targets: int, settings: dict[str, Any]) -> None:
-    """Raise StageError unless a text of so many targets has windows enough, one for every rank.
-
-    settings: `windows`, with length and stride, and `ranks`.
-    """
+def require_windows(targets: int, settings: RankedWindows) -> None:
+    """Raise StageError unless a text of so many targets has windows enough, one for every rank."""
     WindowPlan(targets, **settings["windows"]).rank_windows(0, settings["ranks"])

@@ -6,8 +6,11 @@ What the kinds of caches do is said in `fairway.counting.caches`, what a memory 
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Annotated, Any, Literal, NotRequired, Self, TypedDict
 
+from fairway.corpus.windows import RankedWindows
+from fairway.files.records import Within
+from fairway.files.spec import Count, Name
 from fairway.stage import StageError
 
 MAX_ORDER = 64
@@ -16,11 +19,41 @@ KIND_KEYS = {  # keys in which only this kind has a choice
     "hashed": frozenset({"buckets"}),
     "exact": frozenset({"update", "output"}),
 }
-_BESIDE = ("windows", "ranks", "memory_settings")  # stand with a cache's settings, not among them
+_BESIDE = "memory_settings"  # stands with a cache's settings, not among them
 MEMORY_KEYS = {  # the same for the budget of a memory
     "all": frozenset(),
     **dict.fromkeys(("documents", "tokens", "bytes"), frozenset({"size"})),
 }
+
+
+class MemoryEntry(TypedDict):
+    """An entry of `memories`, as written; see MemorySettings."""
+
+    budget: Literal["all", "documents", "tokens", "bytes"]
+    size: Count | None
+    compressor: str
+
+
+class CacheEntry(TypedDict):
+    """An entry of `caches`, as written, with that of its memory; see CacheSettings."""
+
+    kind: Literal["hashed", "exact"]
+    max_order: Count
+    min_order: Count
+    buckets: NotRequired[Annotated[int, Within(1, MAX_BUCKETS)] | None]
+    min_count: Count
+    prefill: bool
+    update: Literal["segment", "token"]
+    cross_documents: bool
+    output: Literal["match", "orders"]
+    memory: Name | None
+    memory_settings: NotRequired[MemoryEntry]
+
+
+class CountSettings(RankedWindows):
+    """What counts depend on."""
+
+    cache_settings: CacheEntry
 
 
 @dataclass(frozen=True)
@@ -74,14 +107,13 @@ class CacheSettings:
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Self:
-        """Check and complete a cache's settings; `windows`, `ranks` and the settings of its memory
-        may stand beside them.
+        """Check and complete a cache's settings; those of its memory may stand beside them.
 
         Raises StageError naming the key, the value found and what was expected.
         """
         known = {field.name for field in fields(cls)}
         for key in settings:
-            if key not in known and key not in _BESIDE:
+            if key not in known and key != _BESIDE:
                 raise StageError(f"cache.{key}: unknown key; expected one of {sorted(known)}")
         for key in ("kind", "max_order"):
             if key not in settings:

@@ -1,17 +1,29 @@
 """Plain values, as JSON gives them, against the dataclass they are to become; standard library.
 
 A field's annotation says all that is checked: `int`, `float` (finite, and whole numbers are
-taken), `str`, `bool`, `X | None`, `Literal[…]`, `list[X]`, `tuple[X, ...]`, `dict[str, X]`,
-another dataclass, and `Annotated[X, Within(low, high)]` for ranges: of a number, or of the length
-of a text, list or tuple. What is of the wrong type is never converted: no "3" becomes 3.
+taken), `str`, `bool`, `X | Y | None`, `Literal[…]`, `list[X]`, `tuple[X, ...]`, `dict[str, X]`,
+another dataclass, a TypedDict, whose values stay a dict, and `Annotated[X, Within(low, high)]` for
+ranges: of a number, or of the length of a text, list or tuple. What is of the wrong type is never
+converted: no "3" becomes 3.
 """
 
+import contextlib
 import math
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from fairway.stage import StageError
 
@@ -20,10 +32,26 @@ _PLAIN = {int: "a whole number", str: "text", bool: "true or false", dict: "an o
 
 @dataclass(frozen=True)
 class Within:
-    """Least and greatest value (or length) that a field may have, both included."""
+    """Least and greatest value (or length) that a field may have, both included.
+
+    between: the ends of a range of numbers are left out themselves.
+    """
 
     low: float = -math.inf
     high: float = math.inf
+    between: bool = False
+
+    def holds(self, size: float) -> bool:
+        """Whether a number, or a length, is within."""
+        if self.between:
+            return self.low < size < self.high
+        return self.low <= size <= self.high
+
+    def in_words(self) -> str:
+        """As an error says what it expected."""
+        if self.between:
+            return f"more than {self.low:g} and less than {self.high:g}"
+        return f"at least {self.low}" if self.high == math.inf else f"{self.low} to {self.high}"
 
 
 Natural = Annotated[int, Within(0)]
@@ -41,27 +69,30 @@ def build(kind: type, value: Any, name: object) -> Any:
 
     Raises StageError naming the key, the value found and what was expected.
     """
-    if not isinstance(value, dict):
-        raise _wrong(value, name, "an object")
     given = {field.name: field.default for field in fields(kind) if field.init}
-    for key in given:
-        if key not in value and given[key] is MISSING:
-            raise StageError(f"{name}: no `{key}`; expected {', '.join(given)}")
-    unknown = value.keys() - given.keys()
-    if unknown and not issubclass(kind, View):
-        raise StageError(f"{name}: unknown key {min(unknown)!r}; expected {', '.join(given)}")
-    hints = _hints(kind)
-    between = ": " if isinstance(name, Path) else "."
-    found = {
-        key: check(hints[key], value[key], f"{name}{between}{key}")
-        for key in given
-        if key in value
-    }
+    needed = [key for key in given if given[key] is MISSING]
+    found = _items(kind, value, name, list(given), needed, issubclass(kind, View))
     try:
         return kind(**found)
     except StageError as error:  # of its own checks, which do not know the file
         known = str(error).startswith(str(name))
         raise error if known else StageError(f"{name}: {error}") from None
+
+
+def _items(
+    kind: type, value: Any, name: object, known: list[str], needed: list[str], open_: bool = False
+) -> dict[str, Any]:
+    """The known keys of an object, in their order, each checked. open_: others are passed over."""
+    if not isinstance(value, dict):
+        raise _wrong(value, name, "an object")
+    for key in needed:
+        if key not in value:
+            raise StageError(f"{name}: no `{key}`; expected {', '.join(known)}")
+    unknown = value.keys() - set(known)
+    if unknown and not open_:
+        raise StageError(f"{name}: unknown key {min(unknown)!r}; expected {', '.join(known)}")
+    hints, place = _hints(kind), f"{name}: " if isinstance(name, Path) else f"{name}."
+    return {key: check(hints[key], value[key], place + key) for key in known if key in value}
 
 
 def check_fields(record: Any, name: str) -> None:
@@ -75,9 +106,14 @@ def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
-def check(kind: Any, value: Any, name: str) -> Any:
-    """`value` if it is of the annotation `kind`, dataclasses built and tuples made of lists."""
+def check(kind: Any, value: Any, name: object) -> Any:
+    """`value` if it is of the annotation `kind`, dataclasses built and tuples made of lists.
+
+    name: a path or more, for errors.
+    """
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is NotRequired:
+        return check(arguments[0], value, name)
     if origin is Annotated:
         found = check(arguments[0], value, name)
         return _within(found, arguments[1], name)
@@ -94,6 +130,8 @@ def check(kind: Any, value: Any, name: str) -> Any:
         return {key: check(arguments[1], item, f"{name}.{key}") for key, item in items}
     if is_dataclass(kind):
         return build(kind, value, name)
+    if is_typeddict(kind):
+        return _items(kind, value, name, list(_hints(kind)), sorted(kind.__required_keys__))
     if kind is float:
         if type(value) not in (int, float) or not math.isfinite(value):
             raise _wrong(value, name, "a finite number")
@@ -105,14 +143,17 @@ def check(kind: Any, value: Any, name: str) -> Any:
     return value
 
 
-def _one_of(kinds: tuple, value: Any, name: str) -> Any:
+def _one_of(kinds: tuple, value: Any, name: object) -> Any:
     if value is None and NoneType in kinds:
         return None
-    (kind,) = (kind for kind in kinds if kind is not NoneType)
-    return check(kind, value, name)
+    *others, last = (kind for kind in kinds if kind is not NoneType)
+    for kind in others:
+        with contextlib.suppress(StageError):
+            return check(kind, value, name)
+    return check(last, value, name)
 
 
-def _several(origin: type, kinds: tuple, value: Any, name: str) -> Any:
+def _several(origin: type, kinds: tuple, value: Any, name: object) -> Any:
     if not isinstance(value, list | tuple):
         raise _wrong(value, name, "a list")
     if origin is tuple and kinds[1:] != (...,):
@@ -124,13 +165,11 @@ def _several(origin: type, kinds: tuple, value: Any, name: str) -> Any:
     return origin(check(kind, item, f"{name}[{i}]") for i, (kind, item) in enumerate(pairs))
 
 
-def _within(value: Any, limits: Within, name: str) -> Any:
+def _within(value: Any, limits: Within, name: object) -> Any:
     size = value if isinstance(value, int | float) else len(value)
-    if not limits.low <= size <= limits.high:
+    if not limits.holds(size):
         what = "" if size is value else "a length of "
-        least, most = limits.low, limits.high
-        expected = f"at least {least}" if most == math.inf else f"{least} to {most}"
-        raise _wrong(value, name, what + expected)
+        raise _wrong(value, name, what + limits.in_words())
     return value
 
 

@@ -4,8 +4,9 @@ What a gate does with them is said in `fairway.gates.match` and `fairway.gates.b
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, NotRequired, Self, TypedDict
 
+from fairway.files.spec import Real, Whole
 from fairway.stage import StageError
 
 _SIGMOID = frozenset({"alpha_low", "alpha_span", "slope"})
@@ -17,6 +18,23 @@ KIND_KEYS = {  # every key of each kind beside `kind`
         {"learning_rate", "document_orders", "continuation_orders", "kin"}
     ),
 }
+
+
+class GateEntry(TypedDict):
+    """An entry of `gates`, as written; which keys a kind has is checked by the classes below."""
+
+    kind: Literal["fixed", "entropy", "order_adaptive", "empirical_bayes"]
+    alpha: NotRequired[Real]
+    alpha_low: NotRequired[Real]
+    alpha_span: NotRequired[Real]
+    slope: NotRequired[Real]
+    threshold: NotRequired[Real]
+    threshold_low_order: NotRequired[Real]
+    threshold_high_order: NotRequired[Real]
+    learning_rate: NotRequired[Real]
+    document_orders: NotRequired[Whole]
+    continuation_orders: NotRequired[Whole]
+    kin: NotRequired[bool]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ ranks of `launch` meet in a file that only this user can open, and on one machin
 its loopback alone: nothing listens to the network, and the machine's name need not resolve.
 """
 
+from fairway.start import run
+
 import contextlib
 import logging
 import multiprocessing
@@ -25,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fairway.machine.devices import hold_gpus, prepare_cpu, show_gpus
-from fairway.stage import EXIT_BAD_INPUT, StageError, run
+from fairway.stage import EXIT_BAD_INPUT, StageError
 from fairway.training.settings import TrainingSettings
 
 

@@ -1,8 +1,10 @@
 """A model's `training` section, checked; no torch."""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
+from fairway.files.records import Within, build
+from fairway.files.spec import Count, Device, Precision, Share, Size, Threads, Whole
 from fairway.stage import StageError
 
 MICRO_BATCHES = 8  # per optimiser step, over all processes
@@ -13,34 +15,34 @@ KERNELS = ("leaky_square", "turned", "without_own_value")  # that there are, of 
 class TrainingSettings:
     """What every key means is said in config.yaml. Raises StageError for a bad value."""
 
-    device: str
-    world_size: int
-    threads: int
+    device: Device
+    world_size: Count
+    threads: Threads
     compile: bool
     kernels: tuple[str, ...]
-    precision: str
-    batch_tokens: int
-    sequence: int
-    steps: int
-    max_seconds: float | None
-    warmup_steps: int
-    warmdown_steps: int
-    muon_lr: float
-    muon_momentum: tuple[float, float]
-    muon_momentum_steps: int
-    embedding_lr: float
-    scalar_lr: float
-    weight_decay: float
-    adam_betas: tuple[float, float]
-    adam_epsilon: float
-    gradient_clip: float
-    ema_decay: float
-    swa_every: int
-    swa_below: float
-    qat_below: float
-    qat_sharpness: tuple[float, float]
-    checkpoint_every: int
-    log_every: int
+    precision: Precision
+    batch_tokens: Count
+    sequence: Count
+    steps: Count
+    max_seconds: Size | None
+    warmup_steps: Whole
+    warmdown_steps: Whole
+    muon_lr: Size
+    muon_momentum: tuple[Share, Share]
+    muon_momentum_steps: Whole
+    embedding_lr: Size
+    scalar_lr: Size
+    weight_decay: Annotated[float, Within(0, 1e9)]
+    adam_betas: tuple[Share, Share]
+    adam_epsilon: Size
+    gradient_clip: Size
+    ema_decay: Share
+    swa_every: Count
+    swa_below: Share
+    qat_below: Share
+    qat_sharpness: tuple[Size, Size]
+    checkpoint_every: Whole
+    log_every: Count
 
     @classmethod
     def from_settings(cls, values: dict[str, Any]) -> "TrainingSettings":
@@ -48,7 +50,7 @@ class TrainingSettings:
         names = {field.name for field in fields(cls)}
         for key in sorted(names ^ values.keys()):
             raise StageError(f"training.{key}: {'unknown' if key in values else 'missing'}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return build(cls, values, "training")
 
     def require_context(self, rope_context: int) -> None:
         """Raise StageError unless a sequence fits into the positions that the model has."""
@@ -65,23 +67,12 @@ class TrainingSettings:
 
     def _rules(self) -> list[tuple[str, bool, str]]:
         unit = MICRO_BATCHES * self.sequence
-        at_least_one = ("world_size", "threads", "sequence", "steps", "swa_every", "log_every")
-        positive = ("muon_lr", "embedding_lr", "scalar_lr", "gradient_clip", "adam_epsilon")
-        counts = ("warmup_steps", "warmdown_steps", "muon_momentum_steps", "checkpoint_every")
-        pairs = ("muon_momentum", "adam_betas", "qat_sharpness")
         return [
-            *((key, getattr(self, key) < 1, "at least 1") for key in at_least_one),
-            *((key, getattr(self, key) < 0, "at least 0") for key in (*counts, "weight_decay")),
-            *((key, not getattr(self, key) > 0, "above 0") for key in positive),
-            *((key, len(getattr(self, key)) != 2, "two numbers") for key in pairs),
             *(
-                (key, not all(0 <= value < 1 for value in getattr(self, key)), "from 0 to below 1")
+                (key, max(getattr(self, key)) >= 1, "from 0 to below 1")
                 for key in ("muon_momentum", "adam_betas")
             ),
-            ("qat_sharpness", not min(self.qat_sharpness) > 0, "above 0"),
-            ("ema_decay", not 0 <= self.ema_decay < 1, "from 0 to below 1"),
-            ("device", self.device not in ("cpu", "cuda"), "cpu or cuda"),
-            ("precision", self.precision not in ("float32", "bfloat16"), "float32 or bfloat16"),
+            ("ema_decay", self.ema_decay >= 1, "from 0 to below 1"),
             (
                 "kernels",
                 bool(set(self.kernels) - set(KERNELS if self.device == "cuda" else ())),
@@ -98,10 +89,5 @@ class TrainingSettings:
                 "batch_tokens",
                 self.batch_tokens < unit or self.batch_tokens % unit != 0,
                 f"a multiple of {MICRO_BATCHES} × sequence = {unit}",
-            ),
-            (
-                "max_seconds",
-                self.max_seconds is not None and not self.max_seconds > 0,
-                "null or above 0",
             ),
         ]

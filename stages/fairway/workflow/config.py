@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from fairway.closure import STAGES
 from fairway.rows.entry import NONE
 from fairway.stage import StageError
 from fairway.workflow.fitting import size_faults
@@ -32,6 +33,17 @@ def resolve_config(config: Config, schema_file: Path) -> Config:
     return resolved
 
 
+def checked_config(config: Config, name: object) -> Config:
+    """A whole configuration that a spec holds, which has passed this once; name: of the file.
+
+    Raises StageError with the first fault.
+    """
+    try:
+        return resolve_config(config, STAGES.parent / "config" / "schema.yaml")
+    except StageError as error:
+        raise StageError(f"{name}: {str(error).splitlines()[0]}") from None
+
+
 def _reference_faults(config: Config) -> Iterator[str]:
     """Faults that a schema cannot see: names that rows refer to, twice-named rows and seeds."""
     for section in ("models", "caches", "gates", "memories"):
@@ -49,9 +61,6 @@ def _reference_faults(config: Config) -> Iterator[str]:
         if names.index(row["name"]) != index:
             yield f"config key `{place}`: this row name is used twice"
         yield from _row_faults(config, place, row)
-    row = config["submission"]["row"]
-    if row not in (None, *names):
-        yield f"config key `submission.row`: {row!r} is not in `rows`; {nearest(row, names)}"
     if len(set(config["seeds"])) != len(config["seeds"]):
         yield f"config key `seeds`: {config['seeds']}; expected each seed once"
 

@@ -123,7 +123,9 @@ class Plan:
     def spec(self, stage: str) -> Callable[[Any], str]:
         """Function of wildcards: path of a job's spec, whose time does not count.
 
-        If the job is stale it is forced to run, should it be wanted at all.
+        If the job is stale it is forced to run, should it be wanted at all. A file that is not
+        the spec it is named after goes, so that Snakemake has it written like one that is missing:
+        writing over one that is there would not, for Snakemake, be a reason to run what reads it.
         """
 
         def path(wildcards: Any) -> str:
@@ -131,13 +133,17 @@ class Plan:
             job = jobs.provenance_pattern(stage).format(**keys)
             key = jobs.spec_key(stage, keys)
             spec = self.specs.path(stage, key)
-            if self.force and self._is_stale(job, self.specs.sha256(stage, key)):
-                self.force(job)
-                if not _has_text(Path(spec), self.specs.texts[spec]):
-                    self.force(spec)
+            if self.force:
+                self._remove_damaged(spec)
+                if self._is_stale(job, self.specs.sha256(stage, key)):
+                    self.force(job)
             return ancient(spec)
 
         return path
+
+    def _remove_damaged(self, spec: str) -> None:
+        if not _has_text(Path(spec), self.specs.texts[spec]):
+            Path(spec).unlink(missing_ok=True)
 
     def _is_stale(self, job: str, spec: str) -> bool:
         """Whether a job must run; one that is no part of the table is compared by itself."""
@@ -156,6 +162,8 @@ class Plan:
     def windows(self, wildcards: Any) -> list[str]:
         """Path of the windows that a new text must hold, if they are there or it is to be made."""
         path = self.specs.windows_path()
+        if self.force:
+            self._remove_damaged(path)
         is_wanted = jobs.provenance_pattern("encode_corpus") in self.stale
         return [ancient(path)] if is_wanted or Path(path).exists() else []
 
@@ -223,12 +231,6 @@ class Plan:
         """Count shards of all caches of a sweep: cache by cache, rank by rank."""
         names = [cache["name"] for cache in self.specs.sweep_row(sweep)["caches"]]
         return [f"results/counts/{name}/rank{rank}.npz" for name in names for rank in self.ranks]
-
-    @property
-    def submission(self) -> str:
-        """The folder that is handed in."""
-        who = self.config["submission"]
-        return f"results/submission/{who['date'] or 'undated'}_{who['name']}"
 
     def threads(self, section: str) -> Any:
         """Function of wildcards: CPU threads of a model's job, over all its processes."""

@@ -4,7 +4,7 @@ A spec holds the settings of one stage, the hash of the code that the stage impo
 versions of the installed packages that this code imports. Its name holds its own hash, so that
 specs of two configurations lie side by side: who reads one cannot get the other. Nothing is
 written here; the rule `write_specs` makes what is missing. Used by the Snakefile only; stages
-read specs through `fairway.stage.read_spec`.
+read specs through `fairway.files.spec.read_spec`.
 
 Versions are of all imported packages, since each may change a digit (torch the weights,
 SentencePiece the tokens, numba the counts, numpy the random numbers), but for those that show
@@ -28,7 +28,6 @@ from fairway.rows.entry import NONE, row_seeds
 from fairway.rows.grid import axes_of, caches_of
 from fairway.stage import StageError, read_json
 from fairway.workflow.config import is_decodable, resolve_config
-from fairway.workflow.handed_in import handed_in
 from fairway.workflow.jobs import provenance_pattern, spec_key, table_jobs
 from fairway.workflow.layers import read_layer
 from fairway.workflow.schema import Config, nearest
@@ -191,7 +190,7 @@ class Specs:
         return {"memory": memory} | self.config["memories"][memory] | limit
 
     def count_ngrams(self, cache: str) -> Config:
-        return self._cache(cache) | self.windows
+        return self.windows | {"cache_settings": self._cache(cache)}
 
     def _cache(self, cache: str) -> Config | None:
         """Settings of a cache, with those of its memory; None for the cache of a row of none."""
@@ -206,7 +205,7 @@ class Specs:
         return self.score_targets(model) | {"audit": self.audited}
 
     def audit_cache(self, cache: str) -> Config:
-        return self.windows | {"cache_settings": self._cache(cache), "audit": self.audited}
+        return self.count_ngrams(cache) | {"audit": self.audited}
 
     def mix_scores(self, row: str) -> Config:
         return self._row(row) | {"audit": self.audited}
@@ -228,8 +227,12 @@ class Specs:
         return self._row(row) | claim | {"audit": self.config["audit"]}
 
     def pack_row(self, row: str) -> Config:
-        limit = {"artifact_bytes": self.config["limits"]["artifact_bytes"]}
-        return self._row(row) | self._of_row(self.rows[row]) | limit
+        entry = self.rows[row]
+        return self._row(row) | {
+            "seeds": row_seeds(self.config, entry),
+            "decodable": is_decodable(self.config, entry),
+            "artifact_bytes": self.config["limits"]["artifact_bytes"],
+        }
 
     def prove_row(self, row: str) -> Config:
         seed = {"seed": row_seeds(self.config, self.rows[row])[0]}  # whose artifact it is
@@ -262,9 +265,6 @@ class Specs:
         root = STAGES.parent
         default = resolve_config(read_layer(root / "config.yaml"), root / "config" / "schema.yaml")
         return {"config": self.config, "default": default}
-
-    def write_submission(self) -> Config:
-        return handed_in(self)
 
     def aggregate_seeds(self) -> Config:
         """The rows in order, and the specs under which all jobs must have run."""

@@ -1,5 +1,7 @@
 """The three stages after training, on a tiny checkpoint: files in, files out, and errors."""
 
+from fairway.start import run
+
 import hashlib
 import json
 import subprocess
@@ -21,7 +23,7 @@ from fairway.closure import STAGES, import_closure
 from fairway.corpus.manifest import Manifest, TokenizerFile, TrainText, ValText, shard_files
 from fairway.corpus.shards import write_shard
 from fairway.scoring.scores import Scores
-from fairway.stage import run, sha256_of
+from fairway.stage import sha256_of
 from fairway.training.checkpoints import Checkpoint
 from support.tiny_models import TOKENIZER_SHA256, VOCABULARY, random_tokens, tiny_model
 

@@ -9,7 +9,7 @@ import pytest
 
 from fairway.codec import file as codec_module
 from fairway.codec.coder import decode_tokens, encode_tokens
-from fairway.codec.file import MAGIC, read_header
+from fairway.codec.file import FREE_TARGETS, MAGIC, TARGETS_PER_BIT, read_header
 from fairway.codec.prediction import RowPredictor
 from fairway.codec.proof import OVERHEAD_BITS, claimed_bits, overhead_fraction
 from fairway.corpus.windows import WindowPlan
@@ -176,13 +176,30 @@ CODE = read_header(CONTENT, "file")[1]
         *((with_code(CODE + word), "its words are not those") for word in (bytes(4), b"abcd")),
         (with_code(CODE[:-4]), r"does not decode to its text; .* \("),
         (with_code(b""), "it ends at target [1-9] of 39"),
-        (with_header(targets=2**32 - 1), "it ends at target [4-9][0-9] of 4294967295"),
+        (with_header(targets=4096), "it ends at target [4-9][0-9] of 4096"),
         (with_header(targets=38), "its words are not those that its text has"),
     ],
 )
 def test_only_the_code_of_a_text_is_decoded_and_no_further_than_it_goes(content, message):
     with pytest.raises(StageError, match=rf"^file: .*{message}"):
         codec_of(ROWS["segment"]).decompress(content, "file")
+
+
+def test_a_text_long_for_its_code_is_decoded_only_if_asked_for():
+    most = FREE_TARGETS + TARGETS_PER_BIT * 8 * len(CODE)
+    codec = codec_of(ROWS["segment"])
+    for targets, any_length, message in (
+        (
+            2**32 - 1,
+            False,
+            f"4,294,967,295 targets in {len(CODE)} bytes of code; expected at most",
+        ),
+        (most + 1, False, f"expected at most {most:,}, unless asked for with --any-length"),
+        (most, False, "it ends at target"),
+        (2**32 - 1, True, "it ends at target"),
+    ):
+        with pytest.raises(StageError, match=message):
+            codec.decompress(with_header(targets=targets), "file", any_length=any_length)
 
 
 def test_every_flipped_byte_is_found():

@@ -21,6 +21,8 @@ SCRIPT = Path(__file__).resolve().parents[3] / "stages" / "count_ngrams.py"
 TOKENS = np.random.default_rng(0).integers(2, 40, 2001).astype(np.uint16)
 RANKS = 3
 WINDOWS = {"length": 256, "stride": 64}
+DEFAULTS = {"min_order": 2, "min_count": 2, "prefill": True, "cross_documents": True}
+DEFAULTS |= {"update": "segment", "output": "match", "memory": None}
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def corpus(tmp_path):
 
 
 def run_stage(folder, cache, outputs=RANKS, **flags):
-    settings = cache | {"windows": WINDOWS, "ranks": RANKS}
+    settings = {"cache_settings": DEFAULTS | cache, "windows": WINDOWS, "ranks": RANKS}
     (folder / "spec.json").write_text(json.dumps({"code": "", "settings": settings}))
     options = {
         "--spec": folder / "spec.json",
@@ -90,7 +92,7 @@ GOOD = {"kind": "hashed", "max_order": 4, "buckets": 64}
 @pytest.mark.parametrize(
     ("cache", "outputs", "flags", "message"),
     [
-        (GOOD | {"max_order": 0}, 3, {}, "cache.max_order: 0; expected a whole number from 1"),
+        (GOOD | {"max_order": 65}, 3, {}, "cache.max_order: 65; expected a whole number from 1"),
         (GOOD | {"buckets": 100}, 3, {}, "cache.buckets: 100; expected a power of two"),
         (GOOD, 2, {}, "--counts: 2 files; expected 3, one per rank"),
         (GOOD, 3, {"threads": 0}, "--threads: 0; expected at least 1"),

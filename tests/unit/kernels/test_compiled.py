@@ -74,7 +74,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_each_time(library):
 
 def test_switched_off_compiler_is_one_line_and_no_program_of_hours(library):
     program = (
-        f"from fairway.stage import run\ndef main():\n    {PROGRAM.splitlines()[0]}\n    twice()\n"
+        f"from fairway.start import run\ndef main():\n    {PROGRAM.splitlines()[0]}\n    twice()\n"
     )
     program += "try:\n    run(main)\nexcept SystemExit as end:\n    print(end.code)"
     assert run_program(library, program, NUMBA_DISABLE_JIT="1") == "2"

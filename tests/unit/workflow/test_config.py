@@ -124,7 +124,7 @@ LOOPED, TRAINED = "models.ebls.architecture", "models.ebls.training"
         (f"{LOOPED}.lora_rank", 129, f"`{LOOPED}.lora_rank`: 129; expected 1 to width 128"),
         (f"{TRAINED}.batch_tokens", 2000, "2000; expected a multiple of 8 × sequence = 2048"),
         (f"{TRAINED}.adam_betas", [0.9, 1.0], "(0.9, 1.0); expected from 0 to below 1"),
-        (f"{TRAINED}.qat_sharpness", [0, 1], f"`{TRAINED}.qat_sharpness`: (0, 1); expected above"),
+        (f"{TRAINED}.qat_sharpness", [0, 1], f"`{TRAINED}.qat_sharpness[0]`: 0; expected more"),
         ("caches.hashed7.buckets", 1000, "`caches.hashed7.buckets`: 1000; expected a power of"),
         ("caches.hashed7.buckets", 1 << 32, "; expected at most 2147483648"),
         ("caches.hashed7.buckets", None, "`caches.hashed7.buckets`: None; expected a whole"),

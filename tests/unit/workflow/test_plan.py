@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fairway.files.spec import Spec
 from fairway.provenance import Recording
-from fairway.stage import Spec
 from fairway.workflow.jobs import provenance_pattern
 from fairway.workflow.layers import read_layer
 from fairway.workflow.plan import Plan
