@@ -32,12 +32,21 @@ from fairway.provenance import Recording
 from fairway.stage import StageError, atomic_output, stage_parser, write_json
 
 
+class ForecastBytes(TypedDict):
+    """What the configuration made expect of the artifact's size."""
+
+    low: int
+    expected: int
+    high: int
+
+
 class PackingSettings(TypedDict):
-    """What this stage depends on: the `packing` section and the limit."""
+    """What this stage depends on: the `packing` section, the limit and the forecast."""
 
     compressor: Literal["lzma", "zstd", "brotli", "ans"]
     prune_fraction: Share
     artifact_bytes: Count
+    forecast: ForecastBytes
 
 
 def arguments() -> argparse.Namespace:
