@@ -112,6 +112,7 @@ def test_the_stage_needs_no_speeds_to_say_how_many_bytes(
     spec, report = tmp_path / "spec.json", tmp_path / "estimate.md"
     settings = resolve_config(read_default(), SCHEMA)
     settings["rows"] = [row for row in settings["rows"] if row["name"] in ("neural", "hashed7")]
+    settings["sweeps"] = {}
     spec.write_text(json.dumps({"code": "", "settings": settings}))
     arguments = ["estimate.py", "--spec", str(spec), "--report", str(report)]
     monkeypatch.setattr("sys.argv", arguments)
