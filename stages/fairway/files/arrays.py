@@ -8,6 +8,7 @@ its CRC-32 is compared. That covers the header too, which numpy's own reader doe
 import io
 import math
 import tokenize
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,12 @@ def read_npy_header(stream: BinaryIO, size: int) -> tuple[np.dtype, tuple[int, .
     """
     if np.lib.format.read_magic(stream) != (1, 0):
         raise ValueError("not of .npy version 1.0")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy reads what Python 2 wrote too, and says so
+        try:
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        except Warning:
+            raise ValueError("its header is not as numpy writes it") from None
     if dtype.hasobject or dtype.names or dtype.subdtype or (fortran and len(shape) > 1):
         raise ValueError(f"{dtype} in Fortran's order {fortran}; expected plain values in C order")
     needed = math.prod(shape) * dtype.itemsize

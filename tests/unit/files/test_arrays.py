@@ -120,6 +120,16 @@ def test_damaged_single_array_is_named(tmp_path: Path, kept: int) -> None:
         load_array(path, Layout("int64", ("n",)))
 
 
+def test_a_header_as_python_2_wrote_it_is_one_line(tmp_path: Path, recwarn) -> None:
+    """A long integer: numpy reads it with a warning of two lines."""
+    path = tmp_path / "x.npy"
+    save_array(path, np.arange(3, dtype=np.uint16))
+    path.write_bytes(path.read_bytes().replace(b"(3,), ", b"(3L,),"))
+    with pytest.raises(StageError, match=r"x\.npy: .*its header is not as numpy writes it"):
+        load_array(path, Layout("uint16", (3,)))
+    assert not list(recwarn)
+
+
 def test_missing_arrays_are_named(tmp_path: Path) -> None:
     for read in (lambda path: load_array(path, FIVE), lambda path: load_arrays(path, 1, x=FIVE)):
         with pytest.raises(StageError, match="nothing: no such file"):
