@@ -69,7 +69,7 @@ def _line(name: str, own: pd.DataFrame, against: str | None) -> dict[str, Any]:
 def _against_row(name, own, above, old, profiles, generator) -> dict[str, Any]:
     line = _line(name, own, above)
     if old is None:
-        return line | _figures(NONE, NONE) | _documents(NONE)
+        return line | _figures(NONE, NONE) | _documents(NONE) | {"noise": None}
     shared = [seed for seed in own.index if seed in old.index]
     paired = paired_difference(own.loc[shared, "bpb"], old.loc[shared, "bpb"]) if shared else NONE
     figures = _figures(paired, welch_difference(own["bpb"], old["bpb"]))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fairway.rows.profile import Profile
-from fairway.tables.comparisons import comparisons
+from fairway.tables.comparisons import comparisons, noise_of_delta
 from fairway.tables.statistics import better_p, paired_difference, welch_difference
 
 SIZES = np.full(40, 1000)
@@ -47,6 +47,11 @@ def test_the_first_row_has_an_interval_and_no_difference():
     line = compared().iloc[0]
     assert line["bpb_low"] < line["bpb_mean"] < line["bpb_high"] and line["seeds"] == 3
     assert math.isnan(line["difference"])
+
+
+def test_a_row_alone_is_compared_with_nothing():
+    name = next(iter(SCORES))
+    assert noise_of_delta(compared({name: SCORES[name]}).reset_index()) == {}
 
 
 def test_rows_of_the_same_seeds_are_paired():
