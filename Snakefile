@@ -54,6 +54,7 @@ wildcard_constraints:
 localrules:
     all,
     report,
+    submission,
     estimate,
     fetch_corpus,
     write_spec,

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).resolve().parent
-SECTIONS = ("corpus", "windows", "limits", "rows", "audit", "proof", "estimates")
+SECTIONS = ("corpus", "windows", "limits", "rows", "audit", "proof", "submission", "estimates")
 HEAD = """\
 # Keys of the configuration
 

@@ -1,4 +1,4 @@
-# What people look at: one page with pictures, on request.
+# What people look at and what they hand in, on request: a page with pictures, the contest's folder.
 
 
 rule report:
@@ -32,3 +32,26 @@ rule write_report:
             "write_report",
             "--results results --report {output.page} --figures {output.figures}",
         )
+
+
+rule submission:
+    input:
+        plan.submission,
+
+
+rule write_submission:
+    input:
+        spec=plan.spec("write_submission"),
+        tables=rules.aggregate_seeds.output,
+        made_from=rules.aggregate_seeds.input[1:],  # without its spec
+    output:
+        provenance=plan.provenance("write_submission"),
+        folder=directory(plan.submission),
+    log:
+        "results/logs/write_submission.log",
+    benchmark:
+        "results/benchmarks/write_submission.tsv"
+    conda:
+        "../envs/cpu.yaml"
+    shell:
+        plan.command("write_submission", "--results results --folder {output.folder}")

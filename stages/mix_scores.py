@@ -24,7 +24,6 @@ from fairway.start import run
 
 import argparse
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,16 +33,15 @@ from fairway.audit.evidence import CacheEvidence, ModelEvidence, Sampling, audit
 from fairway.audit.witness import Witness
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import BOS
-from fairway.corpus.windows import WindowPlan
 from fairway.counting.memories import memory_tokens
 from fairway.counting.settings import CacheSettings
 from fairway.files.spec import read_spec
 from fairway.provenance import Recording
-from fairway.rows.gate import load_counts, row_gate
-from fairway.rows.mixing import RankShard, mix_row, row_mixer
+from fairway.rows.gate import row_gate
+from fairway.rows.mixing import mix_row, row_mixer
 from fairway.rows.profile import Profiler
 from fairway.rows.settings import RowSettings
-from fairway.scoring.scores import Scores
+from fairway.rows.shards import load_shards
 from fairway.stage import StageError, stage_parser
 
 
@@ -51,22 +49,6 @@ class MixedRow(RowSettings):
     """What this stage depends on."""
 
     audit: Sampling
-
-
-def load_shards(
-    scores: list[Path], counts: list[Path], settings: RowSettings, manifest: Manifest
-) -> Iterator[RankShard]:
-    """The scores and, for a row with a cache, the counts of rank 0, 1, …, one at a time."""
-    plan, ranks = WindowPlan(manifest.val.targets, **settings["windows"]), settings["ranks"]
-    cache = settings["cache_settings"]
-    counted = CacheSettings.from_settings(cache) if cache else None
-    for rank in range(ranks):
-        if settings["model"] is None:
-            name = f"rank {rank}"
-            found = Scores.uniform(*plan.rank_targets(rank, ranks), manifest.vocabulary)
-        else:
-            name, found = str(scores[rank]), Scores.load(scores[rank])
-        yield RankShard(name, found, load_counts(counts[rank], counted) if counted else None)
 
 
 def arguments() -> argparse.Namespace:

@@ -51,8 +51,8 @@ from fairway.provenance import Recording
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import in_order, row_mixer
 from fairway.rows.settings import RowSettings
+from fairway.rows.shards import load_shards
 from fairway.stage import StageError, atomic_output, sha256_of, stage_parser, write_json
-from mix_scores import load_shards
 
 
 class ProofSettings(TypedDict):

@@ -127,8 +127,8 @@ def formats(folder: Path) -> dict[str, Format]:
     ledger = {"seed": 1, "artifact_sha256": "a", "total_bytes": 900, "seconds": 4.0}
     sizes = {"network_bytes": 5, "total_bytes": 18, "artifact_sha256": None}
     row_ledger = {
-        "code_counted": "decoder", "limit_bytes": 99, "memory_bytes": 6, "bundle_bytes": 7,
-        "bundle_sha256": "b", "source_bytes": 20, "seeds": {"1": sizes},
+        "code_counted": "decoder", "limit_bytes": 99, "memory_bytes": 6, "memory_sha256": None,
+        "bundle_bytes": 7, "bundle_sha256": "b", "source_bytes": 20, "seeds": {"1": sizes},
     }  # fmt: skip
     judged = {"artifact_sha256": "a", "sums_sha256": "b", "mean_z": 1.0, "bpb_normalized": 3.0}
     audit = {

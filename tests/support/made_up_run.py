@@ -59,7 +59,7 @@ def row_ledger(code: bool) -> RowLedger:
     """2 MB of memory, and what a hashed row's scorer has."""
     sizes = SeedSizes(1_000_000, 3_050_000, "a")
     kind = "decoder" if code else "scoring"
-    return RowLedger(kind, 16_000_000, 2_000_000, 50_000, "b", 258_452, {"1": sizes})
+    return RowLedger(kind, 16_000_000, 2_000_000, "m", 50_000, "b", 258_452, {"1": sizes})
 
 
 def made_up_run(rows: list[str] | None = None, seeds: list[int] | None = None) -> Run:

@@ -30,6 +30,7 @@ import sweep_row
 import train_model
 import train_tokenizer
 import write_report
+import write_submission
 from fairway.artifact.sizes import model_sizes
 from fairway.codec.prediction import require_row
 from fairway.corpus.documents import source_files
@@ -69,6 +70,7 @@ KINDS: dict[str, type] = {
     "train_tokenizer": train_tokenizer.CorpusSettings,
     "windows": encode_corpus.TriedWindows,
     "write_report": write_report.Configurations,
+    "write_submission": write_submission.SubmissionSettings,
 }
 OF = {  # what the spec of a stage is of
     **dict.fromkeys(("audit_cache", "count_ngrams"), "exact15_memory"),

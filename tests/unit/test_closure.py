@@ -75,7 +75,8 @@ def test_imported_packages_are_those_of_the_whole_closure(package):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_no_dynamic_imports_of_project_code(script):
-    for file in import_closure(script):
+    loader = STAGES / "fairway" / "unbundle.py"  # starts what is in a bundle, never code from here
+    for file in set(import_closure(script)) - {loader}:
         for node in ast.walk(ast.parse(file.read_bytes())):
             called = node.func if isinstance(node, ast.Call) else None
             name = getattr(called, "attr", getattr(called, "id", None))

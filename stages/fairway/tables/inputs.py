@@ -43,6 +43,7 @@ class RowLedger(View):
     code_counted: Literal["decoder", "scoring"]
     limit_bytes: Positive
     memory_bytes: Natural
+    memory_sha256: str | None
     bundle_bytes: Positive
     bundle_sha256: str
     source_bytes: Positive

@@ -61,6 +61,9 @@ def _reference_faults(config: Config) -> Iterator[str]:
         if names.index(row["name"]) != index:
             yield f"config key `{place}`: this row name is used twice"
         yield from _row_faults(config, place, row)
+    row = config["submission"]["row"]
+    if row not in (None, *names):
+        yield f"config key `submission.row`: {row!r} is not in `rows`; {nearest(row, names)}"
     if len(set(config["seeds"])) != len(config["seeds"]):
         yield f"config key `seeds`: {config['seeds']}; expected each seed once"
 

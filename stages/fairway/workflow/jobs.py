@@ -27,8 +27,9 @@ KEYS: dict[str, tuple[str, ...]] = {  # what tells a stage's jobs apart; its spe
     "aggregate_seeds": (),
     "sweep_row": ("sweep",),
     "write_report": (),
+    "write_submission": (),
 }
-ON_REQUEST = ("sweep_row", "write_report")  # not part of the table
+ON_REQUEST = ("sweep_row", "write_report", "write_submission")  # not part of the table
 _PREFIXES = {"seed": "seed", "rank": "rank"}  # a name's other parts are names themselves
 
 

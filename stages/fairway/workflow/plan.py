@@ -232,6 +232,12 @@ class Plan:
         names = [cache["name"] for cache in self.specs.sweep_row(sweep)["caches"]]
         return [f"results/counts/{name}/rank{rank}.npz" for name in names for rank in self.ranks]
 
+    @property
+    def submission(self) -> str:
+        """The folder that is handed in."""
+        who = self.config["submission"]
+        return f"results/submission/{who['date'] or 'undated'}_{who['name']}"
+
     def threads(self, section: str) -> Any:
         """Function of wildcards: CPU threads of a model's job, over all its processes."""
 

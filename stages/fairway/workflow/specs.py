@@ -28,6 +28,7 @@ from fairway.rows.entry import NONE, row_seeds
 from fairway.rows.grid import axes_of, caches_of
 from fairway.stage import StageError, read_json
 from fairway.workflow.config import is_decodable, resolve_config
+from fairway.workflow.handed_in import handed_in
 from fairway.workflow.jobs import provenance_pattern, spec_key, table_jobs
 from fairway.workflow.layers import read_layer
 from fairway.workflow.schema import Config, nearest
@@ -227,12 +228,8 @@ class Specs:
         return self._row(row) | claim | {"audit": self.config["audit"]}
 
     def pack_row(self, row: str) -> Config:
-        entry = self.rows[row]
-        return self._row(row) | {
-            "seeds": row_seeds(self.config, entry),
-            "decodable": is_decodable(self.config, entry),
-            "artifact_bytes": self.config["limits"]["artifact_bytes"],
-        }
+        limit = {"artifact_bytes": self.config["limits"]["artifact_bytes"]}
+        return self._row(row) | self._of_row(self.rows[row]) | limit
 
     def prove_row(self, row: str) -> Config:
         seed = {"seed": row_seeds(self.config, self.rows[row])[0]}  # whose artifact it is
@@ -265,6 +262,9 @@ class Specs:
         root = STAGES.parent
         default = resolve_config(read_layer(root / "config.yaml"), root / "config" / "schema.yaml")
         return {"config": self.config, "default": default}
+
+    def write_submission(self) -> Config:
+        return handed_in(self)
 
     def aggregate_seeds(self) -> Config:
         """The rows in order, and the specs under which all jobs must have run."""

@@ -44,6 +44,7 @@ def row_ledger(networks: dict[str, int], artifact: str | None = "a", memory: int
     }
     code = {"code_counted": "decoder", "bundle_bytes": 100, "bundle_sha256": "b"}
     limit = {"limit_bytes": 16_000_000, "memory_bytes": memory, "source_bytes": 700}
+    limit["memory_sha256"] = "m" if memory else None
     return limit | code | {"seeds": sizes}
 
 

@@ -120,6 +120,6 @@ def test_a_memory_of_a_text_that_is_not_known_is_left_out() -> None:
 
 def test_rows_that_may_not_fit_are_named() -> None:
     config = resolve_config(read_default(), SCHEMA)
-    config["memories"]["training"] |= {"budget": "bytes", "size": 15_000_000}
+    config["memories"]["training"] |= {"budget": "bytes", "size": 15_900_000}
     table = as_markdown(row_sizes(config, None, lambda *_: 0), LIMIT)
     assert "It may not fit: exact15_bayes_memory." in table

@@ -1,0 +1,99 @@
+"""Make the folder that is handed in, from a finished run: the contest's shape.
+
+    ./run submission
+
+    python stages/write_submission.py --spec results/specs/write_submission.*.json \\
+        --results results --folder /tmp/2026-04-30_Fairway
+
+Writes README.md, submission.json, train_gpt.py, requirements.txt and a log for every seed: of the
+row that the configuration names, else of the best one that is a code length. train_gpt.py is one
+file that trains and scores that row alone (train_gpt.py here, bundled with the stages that it
+runs). The folder is checked as check_submission does, and is not made if anything is wrong.
+"""
+
+from fairway.start import run
+
+import shutil
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from fairway.bundle import bundle, code_files
+from fairway.closure import STAGES, imported_packages
+from fairway.files.spec import Name, read_spec
+from fairway.provenance import Recording
+from fairway.stage import StageError, stage_parser
+from fairway.submission.checks import problems
+from fairway.submission.finished import FinishedRow, best_row
+from fairway.submission.folder import files, requirements
+from fairway.tables.settings import Limits
+
+if TYPE_CHECKING:  # never imported, only named: the code that is packed is code of this stage
+    import train_gpt
+
+    PACKED = train_gpt
+
+SCRIPTS = (
+    *("train_gpt.py", "encode_corpus.py", "train_model.py", "quantize_model.py"),
+    *("pack_artifact.py", "pack_memory.py", "score_targets.py", "count_ngrams.py"),
+)
+PINNED = STAGES.parent / "envs" / "requirements.txt"
+
+
+class HandedIn(TypedDict):
+    """The `submission` section."""
+
+    row: str | None
+    name: Name
+    author: str | None
+    github_id: str | None
+    date: str | None
+    blurb: str
+    allow_invalid: bool
+
+
+class SubmissionSettings(TypedDict):
+    """What this stage depends on. rows: what the script of every row with a model is given."""
+
+    submission: HandedIn
+    limits: Limits
+    rows: dict[str, dict[str, Any]]
+
+
+def script(entry: dict[str, Any]) -> bytes:
+    """train_gpt.py of a row. entry: its settings and those of its stages."""
+    return bundle(code_files(SCRIPTS), "train_gpt", entry)
+
+
+def packages() -> set[str]:
+    """Installed packages that the script imports."""
+    return {name for path in SCRIPTS for name in imported_packages(STAGES / path)}
+
+
+def main() -> None:
+    args = stage_parser(__doc__, "spec", "results", "folder").parse_args()
+    spec = read_spec(args.spec, SubmissionSettings)
+    settings = spec.settings
+    recording = Recording(
+        args.provenance, spec, [args.results / "provenance/aggregate_seeds.json"]
+    )
+    who, limits = settings["submission"], settings["limits"]
+    row = FinishedRow(args.results, who["row"] or best_row(args.results))
+    if row.row not in settings["rows"]:
+        raise StageError(f"{args.spec}: no row {row.row}; expected its settings in `rows`")
+    entry = settings["rows"][row.row]
+    made = files(row, who, entry, limits, script(entry))
+    made["requirements.txt"] = requirements(PINNED, packages()).encode()
+    making = args.folder.with_name(f".{args.folder.name}.tmp")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    for name, content in made.items():
+        (making / name).write_bytes(content)
+    wrong = problems(making, args.results, limits["artifact_bytes"], who["allow_invalid"])
+    if wrong:
+        raise StageError("; ".join(wrong).replace(str(making), str(args.folder)))
+    shutil.rmtree(args.folder, ignore_errors=True)
+    making.replace(args.folder)
+    recording.finish(*sorted(args.folder.iterdir()))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,234 @@
+"""A folder as it is made has nothing wrong; each piece that is missing or false gets its line."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fairway.closure import STAGES
+from fairway.stage import StageError
+from fairway.submission.checks import problems
+from fairway.submission.finished import FinishedRow, best_row
+from fairway.submission.folder import record, requirements
+from support.made_up_submission import CODE, LIMITS, ROW, WHO, write_folder, write_run
+
+LIMIT = 16_000_000
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    write_run(tmp_path / "results")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def folder(results: Path, tmp_path: Path) -> Path:
+    write_folder(tmp_path / "folder", results)
+    return tmp_path / "folder"
+
+
+def found(folder: Path, results: Path, limit: int = LIMIT, allow: bool = False) -> list[str]:
+    return [line.replace(f"{folder}/", "") for line in problems(folder, results, limit, allow)]
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_folder_as_it_is_made_has_nothing_wrong(folder: Path, results: Path):
+    assert found(folder, results) == []
+    made = json.loads((folder / "submission.json").read_text())
+    assert made["bytes_total"] == 1002 + 500 + len(CODE) and made["val_bpb"] == 1.45
+    text = (folder / "README.md").read_text()
+    for words in (
+        "1.45000000",
+        "| row | BPB |",
+        "torchrun --standalone",
+        "[x] C2",
+        "20.5 s of 600",
+        "23.0% of",
+    ):
+        assert words in text, words
+    assert "[ ]" not in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "submission.json", "train_gpt.py", "requirements.txt", "train_seed2.log"],
+)
+def test_what_is_missing_is_named(folder: Path, results: Path, name: str):
+    (folder / name).unlink()
+    assert found(folder, results) == [f"{name}: missing"]
+
+
+TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "bytes_total": (
+        lambda folder: change(
+            folder / "submission.json", '"bytes_total": 1520', '"bytes_total": 9'
+        ),
+        "submission.json: bytes_total 9; measured 1520, 1502 of artifact and 18 of code",
+    ),
+    "seed_bytes": (
+        lambda folder: change(folder / "submission.json", '_bytes": 1519', '_bytes": 1500'),
+        "submission.json: seed 1: artifact_bytes 1500; measured 1519",
+    ),
+    "score": (
+        lambda folder: change(folder / "submission.json", '"val_bpb": 1.45', '"val_bpb": 1.4'),
+        "submission.json: val_bpb 1.40000000; the run's summary has 1.45000000",
+    ),
+    "seed_score": (
+        lambda folder: change(folder / "submission.json", '"val_bpb": 1.5', '"val_bpb": 1.3'),
+        "submission.json: seed 2: val_bpb 1.30000000; the run has 1.50000000",
+    ),
+    "log_score": (
+        lambda folder: change(folder / "train_seed1.log", "val_bpb:1.40000000", "val_bpb:1.3999"),
+        "train_seed1.log: val_bpb 1.39990000; the run has 1.40000000",
+    ),
+    "log_seed": (
+        lambda folder: change(folder / "train_seed1.log", "\nseed:1\n", "\nseed:3\n"),
+        "train_seed1.log: seed 3; expected 1",
+    ),
+    "log_sum": (
+        lambda folder: change(folder / "train_seed1.log", "memory: 1519", "memory: 1000"),
+        "train_seed1.log: total submission size 1,000; expected 1,519, model and code together",
+    ),
+    "log_line": (
+        lambda folder: change(folder / "train_seed2.log", "train_loss:6.5", "train_loss:6.x"),
+        "train_seed2.log:5: train_loss: '6.x000'; expected a number",
+    ),
+    "no_total": (
+        lambda folder: change(folder / "train_seed1.log", "Total", "All"),
+        "train_seed1.log: no line gives the total submission size",
+    ),
+    "date": (
+        lambda folder: change(folder / "submission.json", "2026-04-30", "30 April"),
+        "submission.json: date: '30 April'; expected a day as 2026-04-30",
+    ),
+    "no_author": (
+        lambda folder: change(folder / "submission.json", '"Ada"', '""'),
+        "submission.json: author: ''; expected a length of 1 to 2000",
+    ),
+    "not_json": (
+        lambda folder: (folder / "submission.json").write_text("{"),
+        "submission.json: not valid JSON",
+    ),
+    "not_python": (
+        lambda folder: (folder / "train_gpt.py").write_bytes(CODE[:-2] + b"\n "),
+        "train_gpt.py: not Python",
+    ),
+    "other_log": (
+        lambda folder: shutil.copy(folder / "train_seed1.log", folder / "train_seed9.log"),
+        "train_seed9.log: of a seed that the run does not have",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_what_is_false_is_named(folder: Path, results: Path, name: str):
+    tamper, line = TAMPERED[name]
+    tamper(folder)
+    (first,) = found(folder, results)
+    assert first.startswith(line)
+
+
+def test_sizes_are_measured(folder: Path, results: Path):
+    """Neither the script nor the packed network is taken at its word."""
+    (folder / "train_gpt.py").write_bytes(CODE + b"# more\n")
+    lines = found(folder, results)
+    assert "train_seed1.log: code 18; measured 25 bytes" in lines
+    assert "submission.json: bytes_total 1520; measured 1527, 1502 of artifact and 25 of code" in (
+        lines
+    )
+    (folder / "train_gpt.py").write_bytes(CODE)
+    (results / "models/m/seed2/artifact.bin").write_bytes(b"a" * 2000)
+    assert "train_seed2.log: model 1502; measured 2500 bytes" in found(folder, results)
+    (results / "memories/t.bin").write_bytes(b"another")
+    with pytest.raises(StageError, match=r"memories: no memory [0-9a-f]{12}… in it"):
+        found(folder, results)
+
+
+def test_seeds_must_be_the_runs(folder: Path, results: Path):
+    made = json.loads((folder / "submission.json").read_text())
+    made["seeds"] = [1]
+    del made["seed_results"]["2"]
+    (folder / "submission.json").write_text(json.dumps(made))
+    assert found(folder, results) == [
+        "submission.json: seeds: [1]; the run has [1, 2]",
+        "submission.json: seed_results: ['1']; the run has ['1', '2']",
+    ]
+
+
+def test_all_that_is_wrong_is_listed(folder: Path, results: Path):
+    (folder / "README.md").unlink()
+    TAMPERED["score"][0](folder)
+    TAMPERED["log_seed"][0](folder)
+    assert len(found(folder, results)) == 3
+
+
+def test_over_the_limit(folder: Path, results: Path):
+    (line,) = problems(folder, results, 1520, allow_invalid=False)
+    assert line == f"{folder}: 1,520 bytes; expected less than 1,520"
+
+
+def test_a_row_that_is_no_code_length_must_be_allowed(results: Path, tmp_path: Path):
+    write_folder(tmp_path / "folder", results, "hashed")
+    (line,) = found(tmp_path / "folder", results)
+    assert line == (
+        "submission.json: row hashed is no code length; expected one that is, or --allow-invalid"
+    )
+    assert found(tmp_path / "folder", results, allow=True) == []
+    assert "[ ] the score is a code length" in (tmp_path / "folder/README.md").read_text()
+
+
+def test_a_row_that_is_not_there_or_trains_nothing(folder: Path, results: Path):
+    assert best_row(results) == ROW
+    change(folder / "submission.json", '"row": "exact"', '"row": "memory"')
+    with pytest.raises(StageError, match="row memory: has no model; what is handed in trains one"):
+        found(folder, results)
+    change(folder / "submission.json", '"row": "memory"', '"row": "exakt"')
+    with pytest.raises(
+        StageError, match=r"summary\.csv: no row 'exakt'; it has memory, hashed, e"
+    ):
+        found(folder, results)
+
+
+@pytest.mark.parametrize("key", ["author", "github_id", "date"])
+def test_who_hands_in_must_be_said(results: Path, key: str):
+    with pytest.raises(StageError, match=rf"config key `submission\.{key}`: null; expected yours"):
+        record(FinishedRow(results, ROW), WHO | {key: None}, 9)
+
+
+def test_requirements_are_pins_of_what_is_imported(tmp_path: Path):
+    (tmp_path / "pins.txt").write_text("# all\ntorch==2.1\nnumpy==2.0\nsnakemake==9\n")
+    assert requirements(tmp_path / "pins.txt", {"numpy", "torch", "llvmlite"}) == (
+        "torch==2.1\nnumpy==2.0\n"
+    )
+
+
+def test_the_command_ends_with_1_if_anything_is_wrong_and_2_for_wrong_flags(
+    folder: Path, results: Path
+):
+    command = [sys.executable, STAGES / "check_submission.py", "--results", results]
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess:
+        return subprocess.run([*command, *arguments], capture_output=True, text=True)
+
+    assert run(folder).returncode == 0
+    (folder / "README.md").unlink()
+    done = run(folder)
+    assert (done.returncode, done.stdout) == (1, f"{folder}/README.md: missing\n")
+    done = run(folder / "none")
+    assert done.returncode == 2 and "none: no such folder" in done.stderr
+
+
+def test_limits_in_words_are_those_of_the_run(results: Path, tmp_path: Path):
+    assert LIMITS["artifact_bytes"] == LIMIT
+    write_folder(tmp_path / "folder", results)
+    text = (tmp_path / "folder/README.md").read_text()
+    assert "1,520 bytes in all, below 16,000,000: 1,502 of model and memory, 18 of code" in text
