@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fairway.codec.ledger import decoder, row_ledger
 from fairway.files.records import Within
-from fairway.files.spec import Count, Seed, read_spec
+from fairway.files.spec import Count, Name, Seed, read_spec
 from fairway.provenance import Recording
 from fairway.rows.settings import RowSettings
 from fairway.stage import StageError, atomic_output, stage_parser, write_json
@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # never imported, only named: the code that is packed is code
 class PackedRow(RowSettings):
     """What this stage depends on. decodable: whether it is a decoder that is packed."""
 
+    memory: Name | None
     seeds: Annotated[list[Seed], Within(1)]
     decodable: bool
     artifact_bytes: Count

@@ -214,7 +214,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(
 def test_a_loss_that_is_not_finite_ends_all_processes_in_one_line(
     corpus: Path, tmp_path: Path
 ) -> None:
-    spec = write_spec(tmp_path / "spec.json", world_size=2, scalar_lr=1e30, warmup_steps=0)
+    spec = write_spec(tmp_path / "spec.json", world_size=2, scalar_lr=9e11, warmup_steps=0)
     code, errors = run_stage(spec, corpus, tmp_path)
     assert code == 2
     assert errors.count("\n") == 1 and "train_model.py: error: training step 2: loss" in errors

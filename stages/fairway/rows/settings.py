@@ -28,4 +28,5 @@ class RowOfAnyJob(RowSettings):
     seed: NotRequired[Any]
     proof: NotRequired[Any]
     decodable: NotRequired[Any]
+    memory: NotRequired[Any]
     artifact_bytes: NotRequired[Any]

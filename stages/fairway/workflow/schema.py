@@ -98,6 +98,6 @@ def describe(error: jsonschema.ValidationError) -> str:
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return False
     return isinstance(value, str)

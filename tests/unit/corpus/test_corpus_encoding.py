@@ -128,7 +128,7 @@ def test_outputs_are_the_same_bytes_again(tmp_path: Path, finished: Path) -> Non
     ("length", "ranks", "message"),
     [
         (100_000, 1, "targets; expected at least one window (windows.length) of 100000"),
-        (3000, 64, "ranks: 64; the validation text has only "),
+        (6000, 64, "ranks: 64; the validation text has only "),
         (3000, 2, None),
     ],
 )
@@ -373,7 +373,7 @@ def test_given_shards_are_checked(tmp_path: Path, damage: Any, message: str) -> 
         ({"minimum_documents": 201}, "corpus: 200 documents; expected at least 201"),
         ({"val_fraction": 1e-9}, "corpus.val_fraction: 1e-09 of 200 documents leaves 200"),
         ({"paths": ["nothing.txt"]}, "corpus.paths: nothing.txt: no such file"),
-        ({"paths": []}, "corpus.paths: missing"),
+        ({"paths": []}, "paths: []; expected a length of at least 1"),
         ({"vocabulary": 9999}, "corpus.vocabulary: 9999 pieces cannot be trained"),
         ({"tokenizer": "nothing.model"}, "nothing.model: no such file"),
         (

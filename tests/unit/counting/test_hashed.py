@@ -41,8 +41,8 @@ def test_bad_settings_are_one_clear_line(settings, message):
 
 
 def test_settings_of_a_spec_are_taken_whole():
-    spec = HASHED | {"windows": {"length": 256, "stride": 64}, "ranks": 8}
-    settings = CacheSettings.from_settings(spec)
+    memory = {"budget": "all", "size": None, "compressor": "lzma"}
+    settings = CacheSettings.from_settings(HASHED | {"memory_settings": memory})
     assert (settings.orders, settings.min_count, settings.prefill) == (6, 2, True)
 
 

@@ -33,7 +33,8 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 def pack(folder: Path, limit: int = 10_000, **memory) -> Path:
     """Run the stage; the memory's file."""
-    settings = {"memory": "m", "budget": "all", "artifact_bytes": limit} | memory
+    settings = {"memory": "m", "budget": "all", "size": None, "compressor": "lzma"}
+    settings |= {"artifact_bytes": limit} | memory
     (folder / "spec.json").write_text(json.dumps({"code": "test", "settings": settings}))
     flags = {"spec": "spec.json", "manifest": "manifest.json", "memory": "m.bin",
              "stats": "m.json"}  # fmt: skip
