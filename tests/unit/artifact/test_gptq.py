@@ -46,6 +46,13 @@ def test_hessian_is_the_mean_over_all_batches():
     torch.testing.assert_close(gptq.hessian(), flat.T @ flat / 150, rtol=1e-5, atol=1e-6)
 
 
+def test_inputs_of_divided_columns_are_those_multiplied():
+    inputs, columns = random(50, COLUMNS), (random(COLUMNS, seed=1).abs() + 0.5).half()
+    expected = with_inputs(inputs.double() * columns.double()).hessian()
+    found = with_inputs(inputs).scaled(columns)
+    torch.testing.assert_close(found.hessian(), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("block", [7, 32, 128])
 def test_beats_rounding_on_correlated_inputs(block):
     inputs, weight = correlated_inputs(24, 0.1), random(ROWS, COLUMNS, seed=3)
