@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from fairway.bundle import bundle, code_files
 from fairway.closure import STAGES, imported_packages
-from fairway.files.spec import Name, read_spec
+from fairway.files.spec import Name, Seed, read_spec
 from fairway.provenance import Recording
+from fairway.rows.settings import RowSettings
 from fairway.stage import StageError, stage_parser
 from fairway.submission.checks import problems
 from fairway.submission.finished import FinishedRow, best_row
@@ -50,12 +51,20 @@ class HandedIn(TypedDict):
     allow_invalid: bool
 
 
+class Script(TypedDict):
+    """What a row's script is started with; its stages read theirs themselves."""
+
+    row: RowSettings
+    seed: Seed
+    stages: dict[str, dict[str, Any]]
+
+
 class SubmissionSettings(TypedDict):
     """What this stage depends on. rows: what the script of every row with a model is given."""
 
     submission: HandedIn
     limits: Limits
-    rows: dict[str, dict[str, Any]]
+    rows: dict[str, Script]
 
 
 def script(entry: dict[str, Any]) -> bytes:
