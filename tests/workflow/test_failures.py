@@ -75,21 +75,17 @@ def test_artifact_over_the_limit_fails_with_its_ledger(spare):
     assert not (spare.directory / artifact).exists()
 
 
-def test_a_row_over_the_limit_is_not_mixed(smoke):
+def test_a_row_over_the_limit_is_not_mixed(spare):
     """Its memory fits, with its code it does not."""
-    memory = smoke.file("memories/training.bin").stat().st_size
+    memory = spare.file("memories/training.bin").stat().st_size
     override = {"limits": {"artifact_bytes": memory + 1000}}
-    ledger = smoke.file("rows/memory_only/ledger.json")
-    try:
-        done = smoke.run("--", "results/rows/memory_only/seed0.json", override=override)
-        assert done.returncode != 0 and "(Rule: mix_scores)" not in done.stdout
-        log = smoke.file("logs/pack_row/memory_only.log").read_text()
-        assert f'"memory_bytes": {memory}' in log and '"bundle_bytes"' in log
-        assert f"row memory_only: {memory:,} bytes" not in log
-        assert f"expected less than limits.artifact_bytes, {memory + 1000:,}" in log
-        assert not ledger.exists()
-    finally:
-        assert smoke.run().returncode == 0
+    done = spare.run("--", "results/rows/memory_only/seed0.json", override=override)
+    assert done.returncode != 0 and "(Rule: mix_scores)" not in done.stdout
+    log = spare.file("logs/pack_row/memory_only.log").read_text()
+    assert f'"memory_bytes": {memory}' in log and '"bundle_bytes"' in log
+    assert f"row memory_only: {memory:,} bytes" not in log
+    assert f"expected less than limits.artifact_bytes, {memory + 1000:,}" in log
+    assert not spare.file("rows/memory_only/ledger.json").exists()
 
 
 def test_text_too_short_for_the_windows_stops_before_the_training(tmp_path):
