@@ -152,7 +152,10 @@ def run_pipeline(arguments: list[str]) -> int:
         os.chdir(ROOT)  # where the Snakefile and the default profile are
         remove_stale_lock(directory, [*snakemake, *request.words])
         (directory / JOBS).unlink(missing_ok=True)
-        words = [*(loggers(options) if runs else []), *request.words]
+        words = request.words
+        if runs:  # behind the caller's, as --logger would take a target for a logger's name
+            end = words.index("--") if "--" in words else len(words)
+            words = [*words[:end], *loggers(options), *words[end:]]
         code = run_to_end([*snakemake, *words, *(["--", *targets] if targets else [])])
         if code == 0 and runs and SUMMARY in [*options.targets, *targets]:
             os.chdir(directory)
