@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairway.corpus.shards import BOS
-from fairway.counting.caches import CacheSettings, distributions_at
-from fairway.gates.bayes import BayesGate, TargetCounts
-from support.tiny_mixing import CACHE, model_scores, order_counts, plan_of, rows
+from fairway.counting.segments import NO_MEMORY
+from fairway.gates.bayes import BayesGate
+from support.gate_backends import decoded
+from support.tiny_mixing import CACHE, model_scores
 
 VOCABULARY = 5
 
@@ -41,24 +42,9 @@ def test_so_it_does_where_documents_meet(document, changes, seed):
 
 
 def check(tokens, document_orders, continuation, cache, kin, seed):
-    """Target by target, the distribution before it and its score."""
+    """Target by target, the distribution before it and its score (`decoded` asserts both)."""
     cache = CACHE | cache
-    model, nll, entropy = model_scores(tokens, seed, VOCABULARY)
-    counts = order_counts(tokens, cache)
-    targets = np.arange(1, len(tokens))
-    found = distributions_at(
-        tokens, plan_of(tokens), targets, CacheSettings.from_settings(cache), VOCABULARY
-    )
-    every = TargetCounts(found.totals, found.hits, found.distinct)
+    model, _, entropy = model_scores(tokens, seed, VOCABULARY)
     orders = cache["min_order"], cache["max_order"]
     gate = BayesGate(*orders, 0.25, document_orders, continuation, kin)
-    state = gate.start()
-    for j in range(len(targets)):
-        before = state.digest()
-        distribution = gate.full_distribution(state, model[j], entropy[j], rows(every, j))
-        assert state.digest() == before
-        assert abs(distribution.sum() - 1) <= 1e-12
-        part = slice(j, j + 1)
-        scored = tokens[1:][part], nll[part], entropy[part], rows(counts, part)
-        nats = gate.nats(state, *scored)
-        np.testing.assert_allclose(np.exp(-nats[0]), distribution[tokens[j + 1]], rtol=1e-12)
+    decoded(gate, cache, tokens, model, entropy, NO_MEMORY)

@@ -16,6 +16,7 @@ from torch import Tensor
 from fairway.codec.recording import Call, Recording, storage_of
 from fairway.kernels.instructions import BLOCK, COLUMNS, Operation, pack_matrix, padded
 from fairway.kernels.lanes import WIDTH
+from fairway.stage import StageError
 
 aten = torch.ops.aten
 _TWO = {
@@ -174,14 +175,14 @@ class Compiler:
         elif function == aten.mm.default:
             self._multiply(*arguments, out)
         else:
-            raise NotImplementedError(f"{function}: there is no instruction for it")
+            raise StageError(f"{function}: there is no instruction for it")
 
     def _add(self, *numbers: int) -> None:
         self._instructions.append([*numbers, *[0] * (COLUMNS - len(numbers))])
 
     def _with_wholes(self, operation: Operation, out: Tensor, *operands: Tensor) -> None:
         if any(tensor.numel() != 1 for tensor in (out, *operands)):
-            raise NotImplementedError(f"{operation.name}: expected single whole numbers")
+            raise StageError(f"{operation.name}: expected single whole numbers")
         *condition, x, y = map(self.place, operands)
         self._add(operation, 1, 1, *(condition or [0]), self.place(out), 0, 0, 0, x, 0, 0, 0, y)
 
@@ -196,7 +197,7 @@ class Compiler:
     def _sum(self, source: Tensor, dimensions: list[int], keeps: bool, out: Tensor, mean: bool):
         """Of the last dimension, or its mean."""
         if not keeps or [number % source.dim() for number in dimensions] != [source.dim() - 1]:
-            raise NotImplementedError(f"sum over {dimensions}; expected the last, and kept")
+            raise StageError(f"sum over {dimensions}; expected the last, and kept")
         sizes, steps = _loops(source.shape, [out.expand(source.shape), source])
         self._add(Operation.SUM, *sizes, self.place(out), *steps[0], self.place(source), *steps[1])
         if mean:
@@ -212,7 +213,7 @@ class Compiler:
 
     def _multiply(self, x: Tensor, matrix: Tensor, out: Tensor) -> None:
         if x.shape[0] != 1 or self._changes(matrix):
-            raise NotImplementedError("mm: expected one row and a constant matrix")
+            raise StageError("mm: expected one row and a constant matrix")
         key = "packed", storage_of(matrix), matrix.storage_offset(), matrix.shape
         packed = self._region(key, pack_matrix(matrix.t().numpy()).ravel(), True)
         places = self.place(out), 0, 0, 1, self.place(x), 0, x.stride()[1], 0, packed
@@ -250,5 +251,5 @@ def _loops(shape: Sequence[int], views: Sequence[Tensor]) -> tuple[list[int], li
         sizes, steps = sizes[1:], [of[1:] for of in steps]
     missing = _LOOPS - len(sizes)
     if missing < 0:
-        raise NotImplementedError(f"{list(shape)}: an instruction has {_LOOPS} loops")
+        raise StageError(f"{list(shape)}: an instruction has {_LOOPS} loops")
     return [1] * missing + sizes, [[0] * missing + of for of in steps]

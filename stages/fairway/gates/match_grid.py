@@ -8,7 +8,7 @@ than 1e-12 of it. Gates are shared out to threads, each sum is one thread's.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,16 +36,9 @@ def summed_nats(
     ngram = np.minimum(hits[matched], total[matched]) / total[matched]
     entropies, orders = entropy[matched].astype(np.float64), order[matched]
     alone = math.fsum(nll[order == 0].tolist())
-    sums = np.full(len(gates), alone)
-    numbers = _numbers(gates)
-
-    def work(thread: int) -> None:
-        first, stop = split(len(gates), threads)[thread]
-        mine = (column[first:stop] for column in numbers)
-        _sum_up(model, ngram, entropies, orders, *mine, sums[first:stop])
-
-    run_threads(work, threads)
-    return sums
+    found = np.full(len(gates), alone)
+    _share_out(gates, threads, _sum_up, (model, ngram, entropies, orders), found)
+    return found
 
 
 def masses(
@@ -64,21 +57,30 @@ def masses(
     """
     ngram = np.minimum(hits, total[:, None]) / np.maximum(total, 1)[:, None]
     found = np.empty((len(gates), len(order)))
-    numbers, entropies = _numbers(gates), entropy.astype(np.float64)
-
-    def work(thread: int) -> None:
-        first, stop = split(len(gates), threads)[thread]
-        mine = (column[first:stop] for column in numbers)
-        _add_up_masses(model, ngram, entropies, order, *mine, found[first:stop])
-
-    run_threads(work, threads)
+    targets = model, ngram, entropy.astype(np.float64), order
+    _share_out(gates, threads, _add_up_masses, targets, found)
     return found
 
 
-def _numbers(gates: Sequence[MatchGate]) -> tuple[np.ndarray, ...]:
-    """alpha_low, alpha_span, slope (gates,), thresholds (gates, 256) and floor (gates,)."""
+def _share_out(
+    gates: Sequence[MatchGate],
+    threads: int,
+    kernel: Callable,
+    targets: tuple[np.ndarray, ...],
+    found: np.ndarray,
+) -> None:
+    """Fill `found` (gates, …): a thread calls the kernel on all targets with its gates' numbers.
+
+    These are alpha_low, alpha_span, slope (gates,), thresholds (gates, 256) and floor (gates,).
+    """
     columns = ("alpha_low", "alpha_span", "slope", "thresholds", "floor")
-    return tuple(np.array([getattr(gate, key) for gate in gates]) for key in columns)
+    numbers = [np.array([getattr(gate, key) for gate in gates]) for key in columns]
+
+    def work(thread: int) -> None:
+        first, stop = split(len(gates), threads)[thread]
+        kernel(*targets, *(column[first:stop] for column in numbers), found[first:stop])
+
+    run_threads(work, threads)
 
 
 @compiled

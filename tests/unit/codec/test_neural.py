@@ -8,6 +8,7 @@ from fairway.codec.compiling import Compiler
 from fairway.codec.neural import NeuralSteps, Stepper
 from fairway.codec.recording import record
 from fairway.model.network import Model, unshared
+from fairway.stage import StageError
 from support.tiny_models import CONTEXT, random_tokens, tiny_model
 
 UNIQUE = {"shared_blocks": 0, "loops": 0, "lora_matrices": (), "value_embedding_layers": ()}
@@ -101,5 +102,5 @@ def test_skipped_questions_change_nothing() -> None:
 def test_what_has_no_instruction_is_named(function) -> None:
     x = torch.ones(1, 4)
     recording, _ = record(lambda _: function(x), [x])
-    with pytest.raises(NotImplementedError, match=r"erf|sum over|mm: expected|pow|add"):
+    with pytest.raises(StageError, match=r"erf|sum over|mm: expected|pow|add"):
         Compiler(recording, 1)
