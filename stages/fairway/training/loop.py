@@ -77,8 +77,14 @@ class Loop:
 
     def run(self) -> None:
         """Warm up, resume if there is a state, train to the end, and set the final weights."""
-        self._warm_up()
-        self._try_resume()
+        try:
+            self._warm_up()
+            self._try_resume()
+            self._train()
+        finally:
+            gc.unfreeze()  # at Python's end, libraries complain on stderr of what is left frozen
+
+    def _train(self) -> None:
         clock = time.monotonic() - self.seconds
         self.marked = self.printed = (self.done, self.seconds)
         while self.done < self.settings.steps:
