@@ -27,10 +27,11 @@ from fairway.rows.gate import row_gate
 from fairway.rows.mixing import mix_row, row_mixer
 from fairway.rows.shards import load_shards
 from fairway.rows.sums import Sums
-from fairway.stage import StageError, atomic_output, parse_json
+from fairway.stage import StageError, atomic_output
 from fairway.submission import log_lines
 from fairway.submission.ranks import Ranks
 from fairway.submission.variables import Call, read_variables
+from fairway.tables.metrics import Done, Step, read_line
 
 SHARDS = {"train": ("*_train_*.bin", "train.bin"), "val": ("*_val_*.bin", "val.bin")}
 _LOOK_SECONDS = 0.5
@@ -156,10 +157,10 @@ class Run:
             ended = process.poll() is not None
             lines = metrics.read_text().splitlines() if metrics.is_file() else []
             for line in lines[said:]:
-                found = parse_json(line, metrics)
-                if "loss" in found:
+                found = read_line(line, metrics)
+                if isinstance(found, Step):
                     self.say(log_lines.step(found, steps))
-                elif found.get("event") == "done":
+                elif isinstance(found, Done):
                     self.say(*log_lines.trained(found, steps))
             said = len(lines)
             if ended:

@@ -34,7 +34,7 @@ from fairway.machine.devices import autocast  # noqa: E402
 from fairway.model import layers, network  # noqa: E402
 from fairway.model.architecture import ModelConfig  # noqa: E402
 from fairway.scoring import forward  # noqa: E402
-from fairway.training import muon, step  # noqa: E402
+from fairway.training import comparison, muon, step  # noqa: E402
 from fairway.training.processes import Processes  # noqa: E402
 from fairway.training.settings import MICRO_BATCHES  # noqa: E402
 
@@ -54,8 +54,13 @@ class Connected(Processes):
 class Text:
     """In the place of Batches: one micro-batch of two sequences, or two, where there are eight."""
 
+    per_step, total = 2 * MICRO_BATCHES, 100
+
     def __init__(self, sequence: int) -> None:
         self.sequence = sequence
+
+    def last_of_epoch(self, count: int) -> Tensor:
+        return torch.zeros(min(count, 4), self.sequence + 1, dtype=torch.int64)
 
     def micro_batches(self, step: int, rank: int, world_size: int) -> Tensor:
         shape = (1 if world_size == MICRO_BATCHES else 2, 2, self.sequence + 1)
@@ -70,13 +75,15 @@ def small(config: ModelConfig) -> ModelConfig:
 
 def train(model: network.Model, work: Workload, world_size: int, scales: list[float]) -> None:
     """Steps at these rates (a plain one; below 0.2 also SWA, below 0.15 fake-quantised as well), a
-    state saved and loaded, the final weights."""
+    state saved and loaded, raw weights beside averaged ones, the final weights."""
     processes = Connected(0, world_size, CUDA, parent=0)
     settings = dataclasses.replace(work.training, compile=False, kernels=(), swa_every=1)
     training = step.Training(model, settings, Text(model.config.rope_context), processes)
     for number, scale in enumerate(scales):
         assert training.step(number, scale).device == CUDA
     assert training.averages.snapshots == 1
+    losses = comparison.Comparison(training).losses()
+    assert (losses.device, losses.dtype) == (CUDA, torch.float32)
     training.load_state(training.state(), 1)
     training.finish()
 

@@ -30,7 +30,8 @@ from fairway.rows.mixing import RankShard, mix_row, row_mixer
 from fairway.rows.sums import RankSum, Sums
 from fairway.scoring.scores import Scores
 from fairway.stage import StageError
-from fairway.tables.inputs import Audit, Ledger, RowLedger, last_line, read_input
+from fairway.tables.inputs import Audit, Ledger, RowLedger, read_input
+from fairway.tables.metrics import read_metrics
 from fairway.training.checkpoints import Checkpoint, Resumed, ResumeFile
 from support import specs
 from support.damage import artifact, fwtx, memory, npz, plain, sealed_json, spec_json, tensors
@@ -138,7 +139,11 @@ def formats(folder: Path) -> dict[str, Format]:
         },
         "seeds": {"1": judged},
     }  # fmt: skip
-    done = '{"step": 1, "loss": 2.5}\n{"event": "done", "spec": "a", "seconds": 5.0}'
+    step = {"step": 1, "loss": 2.5, "lr_scale": 1.0, "tokens_per_second": 9, "seconds": 5.0}
+    compared = {"event": "compared", "step": 1, "raw_loss": 2.5, "averaged_loss": 2.25}
+    compared |= {"tokens": 64, "unseen": True, "comparing_seconds": 0.5}
+    done = {"event": "done", "steps": 1, "seconds": 5.0, "parameters": 9}
+    metrics = "\n".join(map(json.dumps, (step, compared, done)))
 
     def save_resume(path: Path) -> None:
         ResumeFile(path, {"seed": 1}).save(resume)
@@ -212,7 +217,7 @@ def formats(folder: Path) -> dict[str, Format]:
             lambda: sealed(json.dumps(audit)).encode(), sealed_json,
             lambda path: read_input(path, Audit),
         ),
-        "metrics": (lambda: sealed(done).encode(), plain, last_line),
+        "metrics": (lambda: sealed(metrics).encode(), plain, read_metrics),
     }  # fmt: skip
     for stage, text in specs.texts().items():
         read = partial(specs.read_and_use, stage)

@@ -9,6 +9,7 @@ from fairway.rows.profile import STRETCHES, Profile
 from fairway.tables.aggregation import budget_table, summary_table
 from fairway.tables.comparisons import comparisons
 from fairway.tables.inputs import RowLedger, SeedSizes
+from fairway.tables.metrics import Compared, Done, Metrics, Step
 from fairway.tables.report.data import ModelRun, Run
 
 SCORES = {"neural": 1.7, "hashed": 0.8, "exact": 1.4}
@@ -79,8 +80,12 @@ def made_up_run(rows: list[str] | None = None, seeds: list[int] | None = None) -
     sections = {name: {"packed": 1000, "raw": 2000} for name in ("index", "int6")}
     ledger = {"sections": sections, "code_bytes": 69_013, "total_bytes": 71_013}
     ledger |= {"limit_bytes": 16_000_000, "headroom_bytes": 15_928_987, "artifact_sha256": "a"}
-    step = {"lr_scale": 1.0, "tokens_per_second": 7253}
-    metrics = {seed: [step | {"step": s, "loss": 7 - s / 10} for s in (10, 20)] for seed in seeds}
+    steps = [Step(step, 7 - step / 10, 1.0, 7253, step / 5) for step in (10, 20)]
+    both = [
+        Compared("compared", step, 7 - step / 10, 6.75 - step / 10, 512, step < 20, 0.5)
+        for step in (10, 20)
+    ]
+    metrics = {seed: Metrics(steps, both, Done("done", 20, 4.0, 99)) for seed in seeds}
     layers = [{"name": f"blocks.{i}.q.weight", "error": 1e-4, "rtn_error": 2e-4} for i in range(4)]
     return Run(
         config=config,

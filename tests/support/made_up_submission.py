@@ -95,10 +95,10 @@ def write_run(results: Path) -> None:
     memory.write_bytes(b"m" * 500)
     for seed in SEEDS:
         folder = results / "models" / "m" / f"seed{seed}"
-        step = {"step": 10, "loss": 6.5, "seconds": 1.25}
+        step = {"step": 10, "loss": 6.5, "seconds": 1.25, "lr_scale": 1.0, "tokens_per_second": 9}
         done = {"event": "done", "steps": 20, "seconds": 2.5, "parameters": 99}
         folder.mkdir(parents=True)
-        (folder / "metrics.jsonl").write_text(f"{json.dumps(step)}\n{json.dumps(done)}\n")
+        (folder / "metrics.jsonl").write_text(sealed(f"{json.dumps(step)}\n{json.dumps(done)}"))
         (folder / "artifact.bin").write_bytes(b"a" * (1000 + seed))
         (folder / "checkpoint.safetensors").write_bytes(b"c" * 4000)
     for row in scores:

@@ -68,6 +68,7 @@ TRAINING: dict[str, Any] = {
     "qat_sharpness": [1.0, 16.0],
     "checkpoint_every": 0,
     "log_every": 1,
+    "compare_every": 0,
 }
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from fairway.corpus.manifest import Manifest
-from fairway.stage import StageError, parse_json, read_json, require_file
+from fairway.stage import StageError, read_json, require_file
 from fairway.submission import log_lines
 from fairway.submission.checks import RECORD, SCRIPT, log_name
 from fairway.submission.finished import FinishedRow
 from fairway.submission.record import SeedResult, Submission
+from fairway.tables.metrics import read_metrics
 
 WHO = ("author", "github_id", "date")  # what only the person who hands in can say
 
@@ -25,26 +26,17 @@ def requirements(pinned: Path, packages: set[str]) -> str:
     return "".join(f"{line}\n" for line in kept)
 
 
-def metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Lines of a training's steps, and its closing one."""
-    found = [parse_json(line, path) for line in require_file(path).read_text().splitlines()]
-    done = [line for line in found if line.get("event") == "done"]
-    if not done:
-        raise StageError(f"{path}: has no closing `done` line; the training did not finish")
-    return [line for line in found if "loss" in line], done[-1]
-
-
 def log(row: FinishedRow, seed: int, entry: dict[str, Any], code_bytes: int) -> Iterator[str]:
     """The lines that train_gpt.py prints for a seed, of what the run's own jobs recorded.
 
     entry: the row's settings and those of its stages, as the script has them.
     """
     training = entry["stages"]["train_model"]["training"]
-    steps, done = metrics(row.model_file(seed, "metrics.jsonl"))
+    found = read_metrics(row.model_file(seed, "metrics.jsonl"))
     yield from log_lines.head(seed, f"seed{seed}", training["world_size"], training)
-    for line in steps:
+    for line in found.steps:
         yield log_lines.step(line, training["steps"])
-    yield from log_lines.trained(done, training["steps"])
+    yield from log_lines.trained(found.done, training["steps"])
     yield from log_lines.sizes(
         log_lines.Sizes(
             row.model_file(seed, "checkpoint.safetensors").stat().st_size,
@@ -78,13 +70,13 @@ def record(row: FinishedRow, who: dict[str, Any], code_bytes: int) -> Submission
 
 def _result(row: FinishedRow, seed: int, code_bytes: int) -> SeedResult:
     scored = row.seeds.loc[seed]
-    _, done = metrics(row.model_file(seed, "metrics.jsonl"))
+    done = read_metrics(row.model_file(seed, "metrics.jsonl")).done
     return SeedResult(
         val_loss=float(scored["nats"] / scored["targets"]),
         val_bpb=float(scored["bpb"]),
         artifact_bytes=row.model_bytes(seed) + code_bytes,
-        steps=done["steps"],
-        step_avg_ms=round(1e3 * done["seconds"] / max(done["steps"], 1), 3),
+        steps=done.steps,
+        step_avg_ms=round(1e3 * done.seconds / max(done.steps, 1), 3),
         eval_time_s=round(float(scored["eval_seconds"]), 3),
     )
 

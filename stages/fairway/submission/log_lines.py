@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fairway.tables.metrics import Done, Step
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -36,23 +38,23 @@ def head(seed: int, run_id: str, world_size: int, training: dict[str, Any]) -> I
     )
 
 
-def step(line: dict[str, Any], steps: int) -> str:
+def step(line: Step, steps: int) -> str:
     """One line of a training's metrics. steps: of the whole training."""
-    number, milliseconds = line["step"], 1e3 * line["seconds"]
+    milliseconds = 1e3 * line.seconds
     return (
-        f"step:{number}/{steps} train_loss:{line['loss']:.4f} train_time:{milliseconds:.0f}ms "
-        f"step_avg:{milliseconds / number:.2f}ms"
+        f"step:{line.step}/{steps} train_loss:{line.loss:.4f} train_time:{milliseconds:.0f}ms "
+        f"step_avg:{milliseconds / line.step:.2f}ms"
     )
 
 
-def trained(done: dict[str, Any], steps: int) -> Iterator[str]:
-    """What is known when a training has ended; done: the closing line of its metrics."""
-    if done["steps"] < steps:
+def trained(done: Done, steps: int) -> Iterator[str]:
+    """What is known when a training has ended. steps: that it was to have."""
+    if done.steps < steps:
         yield (
-            f"stopping_early: wallclock_cap train_time:{1e3 * done['seconds']:.0f}ms "
-            f"step:{done['steps']}/{steps}"
+            f"stopping_early: wallclock_cap train_time:{1e3 * done.seconds:.0f}ms "
+            f"step:{done.steps}/{steps}"
         )
-    yield f"model_params:{done['parameters']}"
+    yield f"model_params:{done.parameters}"
 
 
 def sizes(found: Sizes) -> Iterator[str]:

@@ -25,9 +25,9 @@ from fairway.tables.inputs import (
     QuantizeReport,
     RowLedger,
     ScoreStats,
-    last_line,
     read_input,
 )
+from fairway.tables.metrics import read_metrics
 
 SUMMARY_COLUMNS = [
     *("row", "model", "cache", "gate", "seeds", "bpb_mean", "bpb_std", "delta_bpb", "z_mean"),
@@ -63,7 +63,7 @@ def read_model(results: Path, model: str, seed: int, ranks: int) -> dict[str, An
     ledger = read_input(folder / "ledger.json", Ledger)
     require_own(folder / "ledger.json", "seed", ledger.seed, seed)
     report = read_input(folder / "quantize.json", QuantizeReport)
-    done = last_line(folder / "metrics.jsonl")
+    done = read_metrics(folder / "metrics.jsonl").done
     scores = [folder / "scores" / f"rank{rank}.json" for rank in range(ranks)]
     stats = [read_input(path, ScoreStats) for path in scores]
     return {

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from fairway.files.records import Amount, Natural, Positive, View, Within, build, check
-from fairway.stage import StageError, check_seal, parse_json, read_json, require_file
+from fairway.files.records import Amount, Natural, Positive, View, Within, build
+from fairway.stage import StageError, read_json
 
 Kind = TypeVar("Kind")
 Real = Annotated[float, Within(-1e12, 1e12)]
@@ -134,25 +134,6 @@ class Proof(View):
     decoded: bool
 
 
-@dataclass(frozen=True)
-class Done(View):
-    """The closing line of metrics.jsonl."""
-
-    event: str
-    seconds: Amount
-
-
 def read_input(path: Path, kind: type[Kind]) -> Kind:
     """A file of finished jobs as one of these classes; StageError naming file and key."""
     return build(kind, read_json(path), path)
-
-
-def last_line(path: Path) -> Done:
-    """The closing line of a metrics.jsonl; StageError if it is damaged or not finished."""
-    content = require_file(path).read_bytes()
-    lines = content.splitlines()
-    last = parse_json(lines[-1], path) if lines else {}
-    if check(dict, last, str(path)).get("event") != "done":
-        raise StageError(f"{path}: has no closing `done` line; the training did not finish")
-    check_seal(content, path)
-    return build(Done, last, path)

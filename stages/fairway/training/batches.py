@@ -60,6 +60,13 @@ class Batches:
         shape = micro_batches, share // micro_batches, self.sequence + 1
         return torch.from_numpy(tokens.astype(np.int64)).view(shape)
 
+    def last_of_epoch(self, count: int) -> Tensor:
+        """The last sequences of the first epoch's order: int64 (at most count, sequence + 1)."""
+        first = max(0, self.total - count)
+        tokens = np.stack([self._sequence(number) for number in range(first, self.total)])
+        check_vocabulary(tokens.reshape(-1), self.vocabulary, "training text")
+        return torch.from_numpy(tokens.astype(np.int64))
+
     def _sequence(self, number: int) -> np.ndarray:
         """The number-th sequence of the whole training: sequence + 1 tokens."""
         epoch, place = divmod(number, self.total)

@@ -17,10 +17,12 @@ from fairway.machine.devices import Fetched
 from fairway.model.network import deviation_norms
 from fairway.stage import StageError, atomic_output
 from fairway.training.checkpoints import Resumed, ResumeFile
+from fairway.training.comparison import Comparison
 from fairway.training.schedule import lr_scale
 from fairway.training.step import Training
 
 _PROGRESS_SECONDS = 10.0  # between progress lines
+_BOTH = "loss of the weights", "of their average"
 
 
 class FailedEverywhere(StageError):
@@ -74,6 +76,8 @@ class Loop:
         self.settings, self.processes = training.settings, training.processes
         self.done, self.seconds = 0, 0.0
         self.queued: _Queued | None = None
+        self.comparison = Comparison(training) if self.settings.compare_every else None
+        self.compared = 0  # the step after which it was made last
 
     def run(self) -> None:
         """Warm up, resume if there is a state, train to the end, and set the final weights."""
@@ -98,9 +102,13 @@ class Loop:
             self.done += 1
             self.seconds = time.monotonic() - clock
             self._queue(scale, figures)
+            if self.comparison and self.done % self.settings.compare_every == 0:
+                clock += self._compare_weights(self.comparison)
             self._save_state_if_due()
         self._read()
         self.seconds = time.monotonic() - clock
+        if self.comparison and self.compared < self.done:
+            self._compare_weights(self.comparison)
         self.training.finish()
         parameters = sum(parameter.numel() for parameter in self.training.parameters)
         self.metrics.add(
@@ -132,6 +140,8 @@ class Loop:
         self.training.load_state(saved.tensors, saved.snapshots)
         self.done, self.seconds = saved.done, saved.seconds
         self.metrics.lines = saved.lines
+        if self.comparison and self.done % self.settings.compare_every == 0:
+            self.compared = self.done
         if self.processes.is_first:
             print(f"resuming after step {self.done}", file=sys.stderr, flush=True)
 
@@ -153,7 +163,7 @@ class Loop:
             return
         loss, norm = _finite(step.number, step.figures)
         if step.weights is not None:
-            self._compare(step.number, step.weights)
+            self._compare_replicas(step.number, step.weights)
         if self._is_logged(step.number):
             line = {"step": step.number, "loss": loss, "lr_scale": step.scale}
             self.metrics.add({**line, **self._speed(step, self.marked), "gradient_norm": norm})
@@ -164,7 +174,26 @@ class Loop:
                 self._print_progress(step, loss)
             self.printed = step.number, step.seconds
 
-    def _compare(self, step: int, weights: Fetched) -> None:
+    def _compare_weights(self, comparison: Comparison) -> float:
+        """Record what raw and averaged weights pay; seconds, which are not of the training."""
+        start = time.monotonic()
+        self._read()
+        raw, averaged = _finite(self.done, Fetched(comparison.losses()), _BOTH)
+        self.compared, spent = self.done, time.monotonic() - start
+        self.metrics.add(
+            {
+                "event": "compared",
+                "step": self.done,
+                "raw_loss": raw,
+                "averaged_loss": averaged,
+                "tokens": comparison.tokens,
+                "unseen": self.done <= comparison.steps_unseen,
+                "comparing_seconds": round(spent, 3),
+            }
+        )
+        return spent
+
+    def _compare_replicas(self, step: int, weights: Fetched) -> None:
         bits = weights.values().view(torch.int32).item()
         if not self.processes.agree(bits):
             raise ReplicasDiffer(
@@ -204,12 +233,14 @@ class Loop:
             self.resume.save(Resumed(self.done, self.seconds, snapshots, lines, tensors))
 
 
-def _finite(step: int, figures: Fetched) -> tuple[float, float]:
-    """Loss and gradient norm of a step; NonFiniteLoss if one is not finite."""
-    loss, norm = figures.values().tolist()
-    if not (math.isfinite(loss) and math.isfinite(norm)):
+def _finite(
+    step: int, figures: Fetched, names: tuple[str, str] = ("loss", "gradient norm")
+) -> tuple[float, float]:
+    """Two figures of a step; NonFiniteLoss if one is not finite."""
+    first, second = figures.values().tolist()
+    if not (math.isfinite(first) and math.isfinite(second)):
         raise NonFiniteLoss(
-            f"training step {step}: loss {loss}, gradient norm {norm}; "
+            f"training step {step}: {names[0]} {first}, {names[1]} {second}; "
             "expected finite values (a lower learning rate?)"
         )
-    return loss, norm
+    return first, second

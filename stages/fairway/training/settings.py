@@ -43,6 +43,7 @@ class TrainingSettings:
     qat_sharpness: tuple[Size, Size]
     checkpoint_every: Whole
     log_every: Count
+    compare_every: Whole
 
     @classmethod
     def from_settings(cls, values: dict[str, Any]) -> "TrainingSettings":

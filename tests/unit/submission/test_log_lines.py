@@ -5,16 +5,17 @@ import pytest
 from fairway.submission import log_lines
 from fairway.submission.log_lines import Sizes
 from fairway.tables.contest_logs import read_log
+from fairway.tables.metrics import Done, Step
 
 TRAINING = {"max_seconds": 560.0, "batch_tokens": 2048, "sequence": 256, "steps": 600}
 CACHE = {"kind": "exact", "min_order": 2, "max_order": 15, "memory": "training"}
 
 
 def lines(steps: int = 500, memory: int = 300, cache: dict | None = CACHE) -> list[str]:
-    done = {"steps": steps, "seconds": 560.03, "parameters": 27_124_848}
+    done = Done("done", steps, 560.03, 27_124_848)
     return [
         *log_lines.head(1337, "it", 8, TRAINING | {"warmup_steps": 20}),
-        log_lines.step({"step": 500, "loss": 2.37489, "seconds": 45.126}, 600),
+        log_lines.step(Step(500, 2.37489, 1.0, 22_692.0, 45.126), 600),
         *log_lines.trained(done, 600),
         *log_lines.sizes(Sizes(9000, 2000, memory, 100, "int6+lzma")),
         *log_lines.result("sliding_window", 1500.0, 1000, 1.12, 3.0),

@@ -56,7 +56,10 @@ def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]])
         ledger = {"seed": seed, "artifact_sha256": "a", "total_bytes": 900 + seed, "seconds": 4.0}
         write(folder / "ledger.json", ledger)
         write(folder / "quantize.json", {"calibration_seconds": 2.0, "quantize_seconds": 3.0})
-        write(folder / "metrics.jsonl", {"event": "done", "seconds": 100.0 + seed})
+        write(
+            folder / "metrics.jsonl",
+            {"event": "done", "steps": 9, "seconds": 100.0 + seed, "parameters": 99},
+        )
         for rank in range(len(parts)):
             stats = {"load_seconds": 1.0, "seconds": 10.0 + rank}
             write(folder / "scores" / f"rank{rank}.json", stats)
@@ -249,7 +252,8 @@ def test_row_that_claims_a_code_length_needs_its_proof(tmp_path, settings, chang
 
 
 def test_unfinished_training_is_refused(tmp_path, settings):
-    write(tmp_path / "models/tiny/seed1/metrics.jsonl", {"step": 3})
+    step = {"step": 3, "loss": 6.5, "lr_scale": 1.0, "tokens_per_second": 99, "seconds": 1.0}
+    write(tmp_path / "models/tiny/seed1/metrics.jsonl", step)
     with pytest.raises(StageError, match="did not finish"):
         seeds_table(tmp_path, settings)
 

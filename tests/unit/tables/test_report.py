@@ -67,7 +67,7 @@ def test_the_page_is_whole(html):
     parser = Balance()
     parser.feed(html)
     assert parser.faults == [] and parser.open == []
-    assert html.count("<svg") == html.count('role="img"') == 12
+    assert html.count("<svg") == html.count('role="img"') == 13
     assert "Two rows &lt;of&gt; text." in html and "models.ebls.training.steps" in html
 
 
@@ -148,9 +148,7 @@ def test_the_waterfall_goes_from_row_to_row():
 
 
 def test_the_packed_weights_stand_at_the_end_of_their_training_curve():
-    lines = {seed: [{"step": s, "loss": 7 - s / 10, "lr_scale": 1.0} for s in (10, 20)]
-             for seed in (1, 2)}  # fmt: skip
-    axes = training_curves(lines, {2: 3.5}).axes[0]
+    axes = training_curves(made_up_run().models["ebls"].metrics, {2: 3.5}).axes[0]
     ends = [line.get_xydata().tolist() for line in axes.lines if len(line.get_xdata()) == 1]
     assert ends == [[[20, 3.5]]]
     run = made_up_run()
@@ -160,3 +158,18 @@ def test_the_packed_weights_stand_at_the_end_of_their_training_curve():
     drawn = section.figures["training_ebls"][1].axes[0].lines
     found = [line.get_ydata()[0] for line in drawn if len(line.get_xdata()) == 1]
     assert found == pytest.approx((own["nats"] / own["targets"]).tolist())
+
+
+def test_raw_and_averaged_weights_are_drawn_and_told():
+    run = made_up_run(seeds=[1, 2])
+    section = next(s for s in sections(run) if s.title == "Training: ebls")
+    drawn = section.figures["averages_ebls"][1].axes[0].lines
+    assert [line.get_linestyle() for line in drawn] == ["--", "-"] * 2
+    assert [list(line.get_ydata()) for line in drawn] == [[6.0, 5.0], [5.75, 4.75]] * 2
+    assert "512 tokens of training text, which step 20 has learned from" in section.words
+    assert "the averages pay 0.2500 nats per token less (mean of seeds)" in section.words
+    for metrics in run.models["ebls"].metrics.values():
+        metrics.compared.clear()
+    section = next(s for s in sections(run) if s.title == "Training: ebls")
+    assert set(section.figures) == {"training_ebls", "speed_ebls"}
+    assert "second picture" not in section.words

@@ -1,6 +1,5 @@
 """What the report reads of a finished run: its tables, and the small files beside them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,14 @@ from fairway.rows.entry import NONE, row_seeds
 from fairway.rows.profile import Profile
 from fairway.stage import StageError, read_json, require_file
 from fairway.tables.inputs import RowLedger, read_input
+from fairway.tables.metrics import Metrics, read_metrics
 
 
 @dataclass(frozen=True)
 class ModelRun:
-    """One model. metrics: by seed, the steps' lines; the rest of the first seed."""
+    """One model. metrics: by seed; the rest of the first seed."""
 
-    metrics: dict[int, list[dict[str, Any]]]
+    metrics: dict[int, Metrics]
     layers: list[dict[str, Any]]
     ledger: dict[str, Any]
 
@@ -102,19 +102,6 @@ def load_model(folder: Path, seeds: list[int]) -> ModelRun:
         read_json(first / "quantize.json")["layers"],
         read_json(first / "ledger.json"),
     )
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of steps in a metrics.jsonl."""
-    found = []
-    for place, text in enumerate(require_file(path).read_text().splitlines(), 1):
-        try:
-            line = json.loads(text)
-        except ValueError as error:
-            raise StageError(f"{path}:{place}: not JSON ({error})") from None
-        if "step" in line and "loss" in line:
-            found.append(line)
-    return found
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -8,29 +8,27 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from fairway.tables.metrics import Metrics
 from fairway.tables.report.style import INK, color, grid, legend, new_figure
 
 TRAIN_PARTS = ["training", "calibration", "quantising", "packing"]
 EVAL_PARTS = ["loading", "scoring", "counting", "mixing"]
 
 
-def training_curves(
-    metrics: Mapping[int, list[dict[str, Any]]], packed: Mapping[int, float]
-) -> Figure:
+def training_curves(metrics: Mapping[int, Metrics], packed: Mapping[int, float]) -> Figure:
     """Training loss (nats per token) over steps, a line a seed; the learning rate's scale below.
 
-    metrics: by seed, the steps' lines of metrics.jsonl; packed: by seed, nats per token of the
-    validation text with the packed weights, a diamond at the end.
+    metrics: by seed; packed: by seed, nats per token of the validation text with the packed
+    weights, a diamond at the end.
     """
     figure, axes = new_figure(3.2)
     rate = axes.twinx()
-    for index, (seed, lines) in enumerate(metrics.items()):
-        steps = [line["step"] for line in lines]
-        loss = [line["loss"] for line in lines]
+    for index, (seed, found) in enumerate(metrics.items()):
+        steps, loss = [line.step for line in found.steps], [line.loss for line in found.steps]
         axes.plot(steps, loss, linewidth=1.1, color=color(index), label=f"seed {seed}")
         if seed in packed:
-            axes.plot(steps[-1], packed[seed], "D", color=color(index), markersize=5)
-    rate.plot(steps, [line["lr_scale"] for line in lines], color=INK, alpha=0.4, linestyle=":")
+            axes.plot(found.done.steps, packed[seed], "D", color=color(index), markersize=5)
+    rate.plot(steps, [line.lr_scale for line in found.steps], color=INK, alpha=0.4, linestyle=":")
     rate.set_ylabel("scale of the learning rate (dotted)")
     rate.set_ylim(0, 4)
     rate.set_yticks([0, 1])
@@ -41,12 +39,32 @@ def training_curves(
     return figure
 
 
-def training_speed(metrics: Mapping[str, list[dict[str, Any]]]) -> Figure:
+def raw_and_averaged(metrics: Mapping[int, Metrics]) -> Figure:
+    """Nats per token of one text over steps, by raw weights (dashed) and by averaged ones.
+
+    metrics: by seed.
+    """
+    figure, axes = new_figure(3.2)
+    for index, (seed, found) in enumerate(metrics.items()):
+        steps = [line.step for line in found.compared]
+        raw = [line.raw_loss for line in found.compared]
+        averaged = [line.averaged_loss for line in found.compared]
+        look = {"color": color(index), "markersize": 3.5}
+        axes.plot(steps, raw, "o--", linewidth=1.0, markerfacecolor="none", **look)
+        axes.plot(steps, averaged, "o-", linewidth=1.4, label=f"seed {seed}", **look)
+    axes.set_xlabel("step")
+    axes.set_ylabel("nats per token of the same text")
+    grid(axes)
+    legend(axes, 3)
+    return figure
+
+
+def training_speed(metrics: Mapping[int, Metrics]) -> Figure:
     """Thousands of tokens a second over steps, a line a seed."""
     figure, axes = new_figure(2.4)
-    for index, (seed, lines) in enumerate(metrics.items()):
-        speed = [line["tokens_per_second"] / 1000 for line in lines]
-        steps = [line["step"] for line in lines]
+    for index, (seed, found) in enumerate(metrics.items()):
+        speed = [line.tokens_per_second / 1000 for line in found.steps]
+        steps = [line.step for line in found.steps]
         axes.plot(steps, speed, linewidth=1.0, color=color(index), label=f"seed {seed}")
     axes.set_xlabel("step")
     axes.set_ylabel("1,000 tokens a second")

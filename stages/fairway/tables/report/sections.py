@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from fairway.rows.entry import NONE
 from fairway.tables.ladder import bytes_line, code_length, difference
+from fairway.tables.metrics import Metrics
 from fairway.tables.report import model_figures, row_figures
 from fairway.tables.report.data import Run
 from fairway.tables.report.style import styled
@@ -184,17 +185,23 @@ def _model(run: Run, model: str) -> Iterator[Section]:
     found = run.models[model]
     words = (
         "Each line is a seed: what the raw weights pay for a batch before learning from it. Late "
-        "steps run with fake-quantised weights, which may show as a small step up. The weights' "
-        "averages (EMA, and SWA of late steps) are not run while training: they become the final "
-        "weights, and a diamond is what these, packed, pay for the validation text. The dotted "
-        "line is the learning rate's scale."
+        "steps run with fake-quantised weights, which may show as a small step up. The final "
+        "weights are averages (EMA, and SWA of late steps); a diamond is what these, packed, pay "
+        "for the validation text. The dotted line is the learning rate's scale."
     )
     figures = {}
-    if any(found.metrics.values()):
+    if any(metrics.steps for metrics in found.metrics.values()):
         figures[f"training_{model}"] = (
             "Training loss over steps",
             model_figures.training_curves(found.metrics, _packed_nats(run, model)),
         )
+    if any(metrics.compared for metrics in found.metrics.values()):
+        words += _comparison_words(found.metrics)
+        figures[f"averages_{model}"] = (
+            "Loss of raw and of averaged weights over steps",
+            model_figures.raw_and_averaged(found.metrics),
+        )
+    if any(metrics.steps for metrics in found.metrics.values()):
         figures[f"speed_{model}"] = (
             "Tokens a second over steps",
             model_figures.training_speed(found.metrics),
@@ -219,6 +226,22 @@ def _model(run: Run, model: str) -> Iterator[Section]:
         "compressed by itself."
     )
     yield Section(f"Bytes: {model}", words, {f"bytes_{model}": ("Bytes by what they are", figure)})
+
+
+def _comparison_words(metrics: dict[int, Metrics]) -> str:
+    """What raw and averaged weights were measured on, and how far apart they end."""
+    lines = [line for found in metrics.values() for line in found.compared]
+    last = [found.compared[-1] for found in metrics.values() if found.compared]
+    gain = sum(line.raw_loss - line.averaged_loss for line in last) / len(last)
+    text = f"{max(line.tokens for line in lines):,} tokens of training text"
+    seen = [line.step for line in lines if not line.unseen]
+    text += f", which step {min(seen)} has learned from" if seen else " that no step learned from"
+    return (
+        f" The second picture is of one text at all steps, {text}: dashed by the raw weights, "
+        "solid by what would be the final ones if the training ended there, neither "
+        f"fake-quantised. At the end the averages pay {abs(gain):.4f} nats per token "
+        f"{'less' if gain >= 0 else 'more'} (mean of seeds)."
+    )
 
 
 def _packed_nats(run: Run, model: str) -> dict[int, float]:
