@@ -7,10 +7,11 @@
 One line per method: the clip or the search, and the coder. Bits per weight are of all integers,
 with their scales, in the packed file; KL is from the float model's distributions, nats a target,
 and BPB the difference from the float model's, over evenly spread windows of the validation text.
-`gap` is how far the code is above the entropy of the integers given their contexts. For matrices
-drawn (Gaussian, rows and columns of different sizes) the rate–distortion bound is known: `above
-R(D)` are the bits per weight above it, of which 0.254 are those by which any scalar quantiser with
-ideal coding misses it. Seconds are of packing and unpacking the whole file, or the drawn matrices.
+`gap` is how far the code is above the entropy of the integers under the context model of `ans`,
+all distributions taken for known. For matrices drawn (Gaussian, rows and columns of different
+sizes) the rate–distortion bound is known: `above R(D)` are the bits per weight above it, of which
+0.254 are those by which any scalar quantiser with ideal coding misses it. Seconds are of packing
+and unpacking the whole file, or the drawn matrices.
 """
 
 import argparse
@@ -27,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 from fairway.start import run
 
 from fairway.artifact.calibration import calibration_sequences, gather_hessians
-from fairway.artifact.coders.ans import integer_bits
+from fairway.artifact.coders.entropy import section_bits
 from fairway.artifact.coders.named import coder
 from fairway.artifact.container import build_model, decode, encode, section_sizes
 from fairway.artifact.gptq import GptqSettings
@@ -35,7 +36,7 @@ from fairway.artifact.kinds import INT6, INT6_LIMIT, INT8, INT8_LIMIT, storage_k
 from fairway.artifact.quantization import matrices, quantize
 from fairway.artifact.sensitivity import row_sensitivities
 from fairway.artifact.steps import Searched, StepSettings, choose_steps, some_of
-from fairway.artifact.storage import RowIntegers, StoredModel
+from fairway.artifact.storage import StoredModel
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.model.network import Model
@@ -142,12 +143,13 @@ class Measured:
 
 
 def entropy_bits(stored: StoredModel) -> tuple[float, int]:
-    """Bits of all integers given their contexts, and how many integers there are."""
+    """Bits of all integers under the context model of `ans`, and how many integers there are."""
     bits, count = 0.0, 0
-    for name, tensor in stored.tensors.items():
-        if isinstance(tensor, RowIntegers):
-            bits += integer_bits(tensor.integers.numpy(), LIMITS[stored.kinds[name]])
-            count += tensor.integers.numel()
+    for kind, limit in LIMITS.items():
+        names = [name for name, found in stored.kinds.items() if found == kind]
+        integers = [stored.tensors[name].integers.numpy() for name in names]
+        bits += section_bits(integers, limit)
+        count += sum(part.size for part in integers)
     return bits, count
 
 
@@ -199,7 +201,7 @@ def drawn(blocks: int) -> None:
         parts = [_drawn(generator, shape, clip) for _ in range(blocks) for shape in SHAPES]
         integers, bound = [part for part, _ in parts], sum(bits for _, bits in parts)
         count = sum(part.size for part in integers)
-        entropy = sum(integer_bits(part, INT6_LIMIT) for part in integers)
+        entropy = section_bits(integers, INT6_LIMIT)
         for name in CODERS:
             start = time.perf_counter()
             size, code = coder(name).pack(INT6, integers)

@@ -85,7 +85,7 @@ def tokens(count: int) -> list[int]:
 
 
 def artifact(path: Path) -> Content:
-    """All kinds of tensors; integers with rows and columns of zeros, and the largest.
+    """All kinds of tensors; integers with rows and columns of zeros, the largest, rows alike.
 
     In files called `columns` every other matrix of integers has scales of its columns too.
     """
@@ -100,7 +100,11 @@ def artifact(path: Path) -> Content:
             continue
         integers = (drawn % (2 * limit + 1) - limit) >> np.arange(shape[1]) % 5
         integers[0], integers[:, 1], integers[2, 2], integers[3, 3] = 0, 0, limit, -limit
+        for row in range(6, shape[0]):
+            integers[row] = integers[row - 2 - place % 2]
+            integers[row, row % shape[1]] = 1
         scale = (1 + np.arange(shape[0]) % 7).astype(np.float16) / 512
+        scale = scale if place % 3 else np.exp2(np.arange(shape[0]) % 5 / 2 - 6).astype(np.float16)
         values[name] = [integers.tolist(), scale.tolist()]
         scales = [scale]
         if path.name.startswith("columns.") and place % 2:
@@ -190,8 +194,8 @@ def order_counts(path: Path) -> Content:
 
 
 MAKERS: dict[str, Callable[[Path], Content]] = {
-    **{f"artifact.v1.{name}.bin": artifact for name in ("lzma", "zstd", "brotli", "ans")},
-    **{f"columns.v1.{name}.bin": artifact for name in ("lzma", "ans")},
+    **{f"artifact.v2.{name}.bin": artifact for name in ("lzma", "zstd", "brotli", "ans")},
+    **{f"columns.v2.{name}.bin": artifact for name in ("lzma", "ans")},
     "shard.v1.bin": shard,
     "memory.v1.lzma.bin": memory,
     "memory.v1.zstd.bin": memory,

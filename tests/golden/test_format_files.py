@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from fairway.artifact import container
+from fairway.artifact.coders.models import VERSIONS
 from fairway.artifact.coders.named import CoderName
 from fairway.artifact.container import encode, read_artifact
 from fairway.artifact.kinds import Kind
@@ -74,8 +75,8 @@ def assert_same(found: tuple, expected: list, kind: str) -> None:
 
 
 ARTIFACTS = [
-    *(f"artifact.v1.{name}.bin" for name in CODERS),
-    *(f"columns.v1.{name}.bin" for name in ("lzma", "ans")),
+    *(f"artifact.v{version}.{name}.bin" for version in VERSIONS for name in CODERS),
+    *(f"columns.v{version}.{name}.bin" for version in VERSIONS for name in ("lzma", "ans")),
 ]
 
 

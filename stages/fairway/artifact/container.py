@@ -20,6 +20,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairway.artifact.coders.models import PRESENT, VERSIONS
 from fairway.artifact.coders.named import Coder, CoderName, coder
 from fairway.artifact.sections import (
     SECTIONS,
@@ -36,7 +37,8 @@ from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
 from fairway.stage import StageError, parse_json, require_file
 
-MAGIC = b"FAIRWAY\x01"
+_NAME = b"FAIRWAY"
+MAGIC = _NAME + bytes([PRESENT])
 _START = len(MAGIC) + 32
 _MOST_RATIO, _FREE_BYTES = 8, 1 << 22  # unpacked sections: 8 times the packed ones and 4 MiB
 
@@ -73,8 +75,9 @@ def decode(content: bytes, name: object) -> StoredModel:
 
     Raises StageError if the bytes are not an artifact, are cut short or are damaged.
     """
-    if content[: len(MAGIC)] != MAGIC:
-        found = content[: len(MAGIC)].hex() or "nothing"
+    magic, version = content[: len(MAGIC)], int.from_bytes(content[len(_NAME) : len(MAGIC)])
+    if magic[: len(_NAME)] != _NAME or version not in VERSIONS:
+        found = magic.hex() or "nothing"
         raise StageError(f"{name}: starts with {found}; an artifact starts with {MAGIC.hex()}")
     if hashlib.sha256(content[_START:]).digest() != content[len(MAGIC) : _START]:
         raise StageError(
@@ -82,7 +85,8 @@ def decode(content: bytes, name: object) -> StoredModel:
             "damaged or cut short, pack again"
         )
     header, position = _header(content, name)
-    unpacker, (_, size, packed) = coder(header.compressor), header.sections[0]
+    unpacker = coder(header.compressor, version)
+    _, size, packed = header.sections[0]
     try:
         raw = decompress(_of_index(header.compressor), content[position : position + packed], size)
     except PackedError as error:

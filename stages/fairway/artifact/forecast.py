@@ -36,11 +36,11 @@ from fairway.model.shapes import state_shapes
 _SIGN_AND_EXPONENT = 3.6  # bits, coded; 2.047 − E[log2 |x|] + ½ = 3.46 for x Gaussian
 _FLOAT32_MANTISSA = 23
 _SCALE_BITS = 10.7  # of a scale, float16, with percentiles: rows of a matrix are alike
-_EVEN_SCALE_BITS = {"lzma": 0.3, "zstd": 0.3, "brotli": 0.3, "ans": 4.2}  # one for a matrix
+_EVEN_SCALE_BITS = {"lzma": 0.3, "zstd": 0.3, "brotli": 0.3, "ans": 0.1}  # one for a matrix
 # Where a search chooses steps, in half octaves: bits of a scale, and of an integer beyond what it
 # is to spend, which it counts as `ans` does.
-_SEARCHED_SCALE_BITS = {"lzma": 4.6, "zstd": 4.6, "brotli": 4.6, "ans": 8.6}
-_SEARCHED_OVER = {"lzma": 0.33, "zstd": 0.33, "brotli": 0.33, "ans": 0.055}
+_SEARCHED_SCALE_BITS = {"lzma": 4.6, "zstd": 4.6, "brotli": 4.6, "ans": 3.1}
+_SEARCHED_OVER = {"lzma": 0.33, "zstd": 0.33, "brotli": 0.33, "ans": -0.01}
 # Bits that tails take from a weight with clip percentiles, by training tokens per parameter: of
 # the default run (1,024,112 bytes), and of the published record's artifacts (15.9 MB, 179 tokens).
 _TAIL_BITS = (1.0, 0.07), (179.0, 0.83)

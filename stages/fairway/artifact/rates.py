@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from fairway.artifact.coders.ans import integer_bits
+from fairway.artifact.coders.entropy import integer_bits
 from fairway.artifact.kinds import INT6
 from fairway.stage import StageError
 

@@ -25,7 +25,7 @@ INDEX = 0  # place of the index among the sections
 
 def taken_apart(compressor: str) -> tuple[dict, list[bytes]]:
     """Header and packed sections of a golden artifact."""
-    content = (FOLDER / f"artifact.v1.{compressor}.bin").read_bytes()
+    content = (FOLDER / f"artifact.v2.{compressor}.bin").read_bytes()
     position = 44 + struct.unpack("<I", content[40:44])[0]
     header, packed = json.loads(content[44:position]), []
     for _, _, size in header["sections"]:
@@ -37,7 +37,7 @@ def taken_apart(compressor: str) -> tuple[dict, list[bytes]]:
 def put_together(header: dict | str, packed: list[bytes]) -> bytes:
     text = (header if isinstance(header, str) else json.dumps(header)).encode()
     rest = struct.pack("<I", len(text)) + text + b"".join(packed)
-    return b"FAIRWAY\x01" + hashlib.sha256(rest).digest() + rest
+    return b"FAIRWAY\x02" + hashlib.sha256(rest).digest() + rest
 
 
 def with_index(change: Callable[[dict], object] | bytes) -> bytes:
@@ -121,7 +121,7 @@ def test_bytes_that_are_no_sections():
 
 def test_a_header_longer_than_the_file():
     rest = struct.pack("<I", 2**32 - 1) + b"{}"
-    assert_refused(b"FAIRWAY\x01" + hashlib.sha256(rest).digest() + rest, "header: no `comp")
+    assert_refused(b"FAIRWAY\x02" + hashlib.sha256(rest).digest() + rest, "header: no `comp")
 
 
 def embedding(shape: list) -> Callable[[dict], object]:

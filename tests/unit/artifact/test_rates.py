@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fairway.artifact.calibration import gather_hessians
-from fairway.artifact.coders.ans import AnsCoder, integer_bits
+from fairway.artifact.coders.ans import AnsCoder
+from fairway.artifact.coders.entropy import integer_bits
 from fairway.artifact.container import decode, encode
 from fairway.artifact.gptq import Gptq, GptqSettings, quantise_alike, round_with
 from fairway.artifact.kinds import storage_kinds

@@ -1,8 +1,9 @@
 """Symbols as the words of an ANS coder, by frequencies that encoder and decoder learn alike.
 
 A model counts the symbols of one context. They are coded in blocks, each by the counts before
-it; a block is a quarter as long as all that the model has seen, so that learning costs little and
-a million symbols take fifty calls. No parameters are stored: what they would cost, learning does.
+it; a block is an eighth as long as all that the model has seen, so that learning costs little and
+a million symbols take a hundred calls. No parameters are stored: what they would cost, learning
+does, and what is known before (how wide a context's integers are spread) is in the first counts.
 
 The coder is constriction's (Bamler, arXiv:2201.01741), which takes probabilities as floats and
 makes 24-bit integers of them. It is given integers that add up to what it wants, so that its
@@ -10,33 +11,43 @@ scale is exactly 1 and nothing is rounded: the words are the same on any machine
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import constriction
 import numpy as np
 
 from fairway.files.compression import PackedError
 
-_FIRST_BLOCK = 32
 _TOTAL = 1 << 24
-_COUNT = 32  # what a symbol counts for
+COUNT = 32  # what a symbol counts for
 _LARGEST = 1 << 34  # counts are halved beyond: times _TOTAL they must fit 64 bits
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How many symbols are coded by the same counts: at least `first`, and a `share`-th of all
+    that were seen."""
+
+    first: int = 8
+    share: int = 8
 
 
 class Model:
     """Counts of the symbols 0 … size−1 seen so far.
 
-    prior: count of each before it is seen; mirror: for every symbol one that is as likely, a
-    number's negative, and for which it counts as well.
+    counts: of each before it is seen, int64 (size,), 1 or more; mirror: for every symbol one that
+    is as likely, a number's negative, and for which it counts as well.
     """
 
-    def __init__(self, size: int, prior: int = 1, mirror: np.ndarray | None = None) -> None:
-        self._counts = np.full(size, prior, np.int64)
-        self._mirror = mirror
+    def __init__(
+        self, counts: np.ndarray, blocks: Blocks, mirror: np.ndarray | None = None
+    ) -> None:
+        self._counts, self._blocks, self._mirror = counts.astype(np.int64), blocks, mirror
         self.seen = 0
 
     def next_block(self) -> int:
         """How many symbols the present counts are to code."""
-        return max(_FIRST_BLOCK, self.seen // 4)
+        return max(self._blocks.first, self.seen // self._blocks.share)
 
     def frequencies(self) -> np.ndarray:
         """Whole numbers, all but 1 of each symbol's share of 2²⁴; int64 (size,)."""
@@ -47,7 +58,7 @@ class Model:
 
     def add(self, symbols: np.ndarray) -> None:
         """Count symbols, integers (count,)."""
-        new = _COUNT * np.bincount(symbols, minlength=len(self._counts))
+        new = COUNT * np.bincount(symbols, minlength=len(self._counts))
         self._counts += new
         if self._mirror is not None:
             self._counts += new[self._mirror]

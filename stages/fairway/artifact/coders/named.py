@@ -6,6 +6,7 @@ import numpy as np
 
 from fairway.artifact.coders.ans import AnsCoder
 from fairway.artifact.coders.general import GeneralCoder
+from fairway.artifact.coders.models import PRESENT
 
 CoderName = Literal["lzma", "zstd", "brotli", "ans"]
 
@@ -27,6 +28,6 @@ class Coder(Protocol):
     ) -> list[np.ndarray]: ...
 
 
-def coder(name: CoderName) -> Coder:
-    """`lzma`, `zstd` and `brotli` at their strongest, or `ans`."""
-    return AnsCoder() if name == "ans" else GeneralCoder(name)
+def coder(name: CoderName, version: int = PRESENT) -> Coder:
+    """`lzma`, `zstd` and `brotli` at their strongest, or `ans`. version: of what is read."""
+    return AnsCoder(version) if name == "ans" else GeneralCoder(name)
