@@ -1,12 +1,12 @@
 """Bits per byte over the bytes of memory, with the network and without.
 
     python bench/memory_sizes.py                                 # reads a finished run
-    python bench/memory_sizes.py --figure /tmp/memory_sizes.png
+    python bench/memory_sizes.py --row exact15_bayes_memory --figure /tmp/memory_sizes.png
 
 A memory is the last of the training text, 1/16 of its tokens, 1/8, … all; none is the same rule
-without one. For each, the text is counted behind it, exactly, orders 2 to 15, and mixed by the
-Bayes gate: once with the scores of the run's first seed, once with the uniform distribution in
-their place. Prints a Markdown table: tokens, bytes of the packed memory, both scores.
+without one. For each, the text is counted behind it and mixed as the row says: once with the
+scores of the run's first seed, once with the uniform distribution in their place. Prints a
+Markdown table: tokens, bytes of the packed memory, both scores.
 """
 
 import argparse
@@ -27,23 +27,34 @@ from fairway.counting.caches import count_targets
 from fairway.counting.memories import pack_memory
 from fairway.counting.memory_text import last_tokens
 from fairway.counting.settings import CacheSettings
+from fairway.files.spec import read_spec
 from fairway.progress import Progress
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import RankShard
+from fairway.rows.settings import RowOfAnyJob
 from fairway.rows.sums import bits_per_byte
 from fairway.rows.sweeping import sums_by_part
 from fairway.scoring.scores import Scores
 from fairway.stage import StageError
 
-CACHE = {"kind": "exact", "min_order": 2, "max_order": 15, "update": "token", "output": "orders"}
-GATE = {"kind": "empirical_bayes"}
 SHARES = (0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the training text
 COLUMNS = ("tokens", "bytes", "with the network", "without")
 
 
-def scores_of(results: Path) -> Scores:
-    """Nats of the whole validation text by the first model and seed that have scores."""
-    folders = sorted(results.glob("models/*/seed*/scores"))
+def row_of(results: Path, row: str) -> RowOfAnyJob:
+    """Settings of a finished run's row."""
+    specs = sorted((results / "specs" / "mix_scores").glob(f"{row}.*.json"))
+    if not specs:
+        raise StageError(f"{results}: row {row} was not mixed; expected a finished run")
+    settings = read_spec(specs[-1], RowOfAnyJob).settings
+    if settings["cache_settings"] is None or settings["cache_settings"]["memory"] is None:
+        raise StageError(f"row {row}: its cache has no memory; expected one that has")
+    return settings
+
+
+def scores_of(results: Path, model: str) -> Scores:
+    """Nats of the whole validation text by the model's first seed."""
+    folders = sorted(results.glob(f"models/{model}/seed*/scores"))
     if not folders:
         raise StageError(f"{results}/models: no scores; expected those of a finished run")
     count = len(list(folders[0].glob("rank*.npz")))
@@ -54,20 +65,23 @@ def scores_of(results: Path) -> Scores:
 
 
 def line(
-    manifest: Manifest, tokens: np.ndarray, memory: np.ndarray, scores: Scores
+    row: RowOfAnyJob, manifest: Manifest, tokens: np.ndarray, memory: np.ndarray, scores: Scores
 ) -> dict[str, float]:
     """One memory: its size, and bits per byte behind it."""
-    packed = 0
+    packed, cache = 0, row["cache_settings"] | {"memory": None}
     if len(memory):
-        packed = len(pack_memory(memory, manifest.vocabulary, manifest.tokenizer.sha256, "lzma"))
-    cache = CACHE | ({"memory": "m"} if len(memory) else {})
-    targets = len(tokens) - 1
-    plan = WindowPlan(targets, min(256, targets), min(64, targets))
+        cache = row["cache_settings"]
+        compressor = cache["memory_settings"]["compressor"]
+        packed = len(
+            pack_memory(memory, manifest.vocabulary, manifest.tokenizer.sha256, compressor)
+        )
+    targets, windows = len(tokens) - 1, row["windows"]
+    plan = WindowPlan(targets, min(windows["length"], targets), min(windows["stride"], targets))
     settings = CacheSettings.from_settings(cache)
     counts = count_targets(tokens, plan, 1, targets, settings, memory=memory)
     found = [len(memory), packed]
     for base in (scores, Scores.uniform(1, targets, manifest.vocabulary)):
-        gates, shards = [row_gate(GATE, cache, memory)], [RankShard("all", base, counts)]
+        gates, shards = [row_gate(row["gate"], cache, memory)], [RankShard("all", base, counts)]
         nats = sums_by_part(gates, shards, tokens, [1], 1, lambda count: None).item()
         found.append(bits_per_byte(nats, manifest.val.bytes))
     return dict(zip(COLUMNS, found, strict=True))
@@ -92,16 +106,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--row", default="exact15_bayes_memory")
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
+    row = row_of(options.results, options.row)
     manifest = Manifest.load(options.results / "corpus" / "manifest.json")
     tokens = manifest.read_val(manifest.val_path)
     train = [read_shard(path) for path in manifest.train_shards()]
-    scores, size = scores_of(options.results), sum(map(len, train))
+    scores, size = scores_of(options.results, row["model"]), sum(map(len, train))
     progress, lines = Progress(len(SHARES), "memories"), []
     for share in SHARES:
         memory = last_tokens(train, round(share * size)) if share else np.zeros(0, np.uint16)
-        lines.append(line(manifest, tokens, memory, scores))
+        lines.append(line(row, manifest, tokens, memory, scores))
         progress.update(1)
     progress.close()
     table = pd.DataFrame(lines)
