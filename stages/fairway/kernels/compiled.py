@@ -3,7 +3,8 @@
 numba keeps compiled code beside the source and checks the file that a function stands in, but not
 the files of the functions it calls, nor of the constants it uses: they were compiled into it, so
 it would go on as if they had not changed. Here the stamp that is checked covers the code of all
-files that the function's own imports, directly or not.
+files that the function's own imports, directly or not. And what is kept may be of a class that is
+gone since, or damaged: numba would end with whatever reading it raises, here it is no hindrance.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import config, njit
+from numba.core.caching import IndexDataCacheFile
 
 from fairway.closure import code_sha256
 from fairway.stage import StageError
@@ -45,10 +47,27 @@ def _compiled(function: Callable, **options: Any) -> Callable:
         if "no locator available" not in str(error):
             raise
         return njit(nogil=True, **options)(function)
-    index = dispatcher._cache._cache_file
+    kept = dispatcher._cache
     code = code_sha256(Path(dispatcher.py_func.__code__.co_filename))
-    index._source_stamp = index._source_stamp, code
+    stamp = kept._cache_file._source_stamp, code
+    kept._cache_file = _Kept(kept.cache_path, kept._impl.filename_base, stamp)
     return dispatcher
+
+
+class _Kept(IndexDataCacheFile):
+    """Compiled code on disk, of which only what can be read counts; the rest is written anew."""
+
+    def _load_index(self) -> dict:
+        try:
+            return super()._load_index()
+        except Exception:  # unpickling raises anything: its bytes name classes and call them
+            return {}
+
+    def load(self, key: Any) -> Any:
+        try:
+            return super().load(key)
+        except Exception:
+            return None
 
 
 def _refusing(function: Callable) -> Callable:

@@ -18,6 +18,9 @@ CALLER = (
     f"from fairway.counting.constant import VALUE\n{IMPORT}"
     "def twice():\n    return 2 * number() + VALUE\n"
 )
+PAIR = (
+    "from typing import NamedTuple\n\nclass Pair(NamedTuple):\n    left: int\n    right: int\n\n"
+)
 PROGRAM = (
     "from fairway.counting.caller import twice\n"
     "print(twice(), sum(twice.stats.cache_hits.values()))"
@@ -70,6 +73,27 @@ def test_where_nothing_can_be_kept_it_is_compiled_each_time(library):
     nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
     assert run_program(library, **nowhere) == "42 0"
     assert run_program(library, **nowhere) == "42 0"
+
+
+@pytest.mark.parametrize(
+    ("ending", "damage"),
+    [
+        ("nbi", lambda content: content.replace(b"Pair", b"Twin")),
+        ("nbi", lambda content: content[: len(content) // 2]),
+        ("nbc", lambda content: content[: len(content) // 2]),
+    ],
+    ids=["of a class that is gone", "an index cut short", "code cut short"],
+)
+def test_what_was_kept_and_cannot_be_read_is_compiled_anew(library, ending, damage):
+    caller = library / "counting" / "caller.py"
+    caller.write_text(PAIR + caller.read_text().replace("twice()", "twice(pair)"))
+    program = PROGRAM.replace("twice\n", "Pair, twice\n").replace("twice()", "twice(Pair(1, 2))")
+    assert run_program(library, program) == "42 0"
+    kept = list((library / "counting" / "__pycache__").glob(f"caller.twice-*.{ending}"))
+    assert len(kept) == 1
+    kept[0].write_bytes(damage(kept[0].read_bytes()))
+    assert run_program(library, program) == "42 0"
+    assert run_program(library, program) == "42 1", "not kept again"
 
 
 def test_switched_off_compiler_is_one_line_and_no_program_of_hours(library):
