@@ -25,7 +25,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 from arguments import read_arguments
-from outcome import JOBS, failures, read_jobs, time_by_stage
+from outcome import JOBS, failures, read_jobs, refusals, time_by_stage
 from session import run_to_end
 
 from fairway.stage import EXIT_BAD_INPUT, StageError
@@ -106,12 +106,13 @@ def print_times(directory: Path) -> None:
         print("\n" + "\n".join(lines) + f"\n\nreport: {report}")
 
 
-def loggers(options: Namespace) -> list[str]:
+def loggers(options: Namespace, directory: Path) -> list[str]:
     """Options for Snakemake: jobs are recorded, and on a terminal drawn in place of its lines."""
     if options.logger:
         return []  # the caller's own
     draws = sys.stderr.isatty() and not options.quiet and not options.verbose
-    return ["--logger", "record", *(["watch"] if draws else [])]
+    record = f"--logger-record-file={directory / JOBS}"
+    return [record, "--logger", "record", *(["watch"] if draws else [])]
 
 
 @contextlib.contextmanager
@@ -155,7 +156,7 @@ def run_pipeline(arguments: list[str]) -> int:
         words = request.words
         if runs:  # behind the caller's, as --logger would take a target for a logger's name
             end = words.index("--") if "--" in words else len(words)
-            words = [*words[:end], *loggers(options), *words[end:]]
+            words = [*words[:end], *loggers(options, directory), *words[end:]]
         code = run_to_end([*snakemake, *words, *(["--", *targets] if targets else [])])
         if code == 0 and runs and SUMMARY in [*options.targets, *targets]:
             os.chdir(directory)
@@ -164,7 +165,7 @@ def run_pipeline(arguments: list[str]) -> int:
             if not found and not any(getattr(options, name, None) for name in IN_PART):
                 code = EXIT_NO_TABLE
         elif 0 < code < 128 and runs:  # not ended by a signal
-            for line in failures(read_jobs(directory)):
+            for line in failures(read_jobs(directory)) or refusals(directory):
                 print(line, file=sys.stderr)
     return code
 

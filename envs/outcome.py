@@ -1,6 +1,8 @@
-"""What a run came to, from the record of its jobs: time by stage, and what failed ones said."""
+"""What a run came to, from the record of its jobs: time by stage, what failed ones said, and what
+Snakemake said where none did."""
 
 import json
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +24,41 @@ class Ended:
 
 def read_jobs(directory: Path) -> list[Ended]:
     """The jobs that ended in the last run in a working directory, in that order."""
-    file = directory / JOBS
     started: dict[int, dict[str, Any]] = {}
     ended = []
-    for event in map(json.loads, file.read_text().splitlines() if file.is_file() else ()):
+    for event in _events(directory):
         if event["event"] == "started":
             started[event["job"]] = event
+        elif event["event"] == "refused":
+            continue
         elif begun := started.pop(event["job"], None):
             log = directory / begun["log"][0] if begun["log"] else None
             seconds = event["time"] - begun["time"]
             is_failed = event["event"] == "failed"
             ended.append(Ended(begun["rule"], begun["key"], seconds, log, is_failed))
     return ended
+
+
+def _events(directory: Path) -> list[dict[str, Any]]:
+    file = directory / JOBS
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+
+
+def refusals(directory: Path) -> list[str]:
+    """Lines of the last error of Snakemake's own in a run: of ours alone if it is one of ours.
+
+    It stands around them the place in the Snakefile and, for a function's error, its traceback.
+    """
+    said = [event["said"] for event in _events(directory) if event["event"] == "refused"]
+    if not said:
+        return []
+    if ours := re.search(r"^\s*StageError: (.+)$", said[-1], re.MULTILINE):
+        return [f"error: {ours[1]}"]
+    lines = [line.strip() for line in said[-1].splitlines() if line.strip()]
+    told = [line for line in lines[lines[0].endswith(":") :] if not line.startswith("File ")]
+    if lines[0].startswith("MissingInputException"):
+        told = [" ".join(told)]
+    return [f"error: {line}" for line in told]
 
 
 def time_by_stage(jobs: list[Ended]) -> list[str]:

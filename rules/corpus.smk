@@ -35,7 +35,7 @@ rule fetch_corpus:
 rule train_tokenizer:
     input:
         spec=plan.spec("train_tokenizer"),
-        documents=plan.documents(),
+        documents=plan.documents(f"{CORPUS}/tokenizer.model"),
     output:
         provenance=plan.provenance("train_tokenizer"),
         tokenizer=f"{CORPUS}/tokenizer.model",
@@ -53,7 +53,7 @@ rule encode_corpus:
     input:
         spec=plan.spec("encode_corpus"),
         windows=plan.windows,  # are only tried; other ones train nothing
-        documents=plan.documents(),
+        documents=plan.documents(f"{CORPUS}/manifest.json"),
         tokenizer=rules.train_tokenizer.output.tokenizer,
     output:
         [] if plan.given_shards else f"{CORPUS}/train.bin",

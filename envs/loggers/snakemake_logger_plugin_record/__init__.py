@@ -1,18 +1,28 @@
 """Snakemake's logger plugin `record`: when each job began and how it ended, a line of JSON each.
 
-Into .snakemake/jobs.jsonl of the working directory, {"event": "started", "finished" or "failed",
-"job", "time"}; "started" has "rule", "key" and "log" too. envs/outcome.py reads it.
+Into the file of --logger-record-file, {"event": "started", "finished" or "failed",
+"job", "time"}; "started" has "rule", "key" and "log" too. {"event": "refused", "said"} is what
+Snakemake says of an error that is no job's, also when it is to be quiet. envs/outcome.py reads it.
 """
 
 import json
+from dataclasses import dataclass, field
 from logging import LogRecord
 from pathlib import Path
 from typing import IO, Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
+from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-JOBS = Path(".snakemake") / "jobs.jsonl"
+
+@dataclass
+class LogHandlerSettings(LogHandlerSettingsBase):
+    """file: an absolute path, since Snakemake changes folders."""
+
+    file: Path = field(
+        default=Path("jobs.jsonl"), metadata={"help": "where the record is written"}
+    )
 
 
 def job_event(record: LogRecord) -> dict[str, Any] | None:
@@ -29,6 +39,13 @@ def job_event(record: LogRecord) -> dict[str, Any] | None:
     return None
 
 
+def refusal(record: LogRecord) -> dict[str, Any] | None:
+    """What a log record of Snakemake's says of an error; None if it is of something else."""
+    if getattr(record, "event", None) != LogEvent.ERROR:
+        return None
+    return {"event": "refused", "said": record.getMessage()}
+
+
 class LogHandler(LogHandlerBase):
     """Writes the record beside what Snakemake prints."""
 
@@ -40,12 +57,12 @@ class LogHandler(LogHandlerBase):
     file: IO[str] | None = None
 
     def emit(self, record: LogRecord) -> None:
-        event = job_event(record)
+        event = job_event(record) or refusal(record)
         if event is None:
             return
-        if self.file is None:  # only now is this the working directory
-            JOBS.parent.mkdir(exist_ok=True)
-            self.file = JOBS.open("w")
+        if self.file is None:
+            self.settings.file.parent.mkdir(exist_ok=True)
+            self.file = self.settings.file.open("w")
         print(json.dumps(event), file=self.file, flush=True)
 
     def close(self) -> None:

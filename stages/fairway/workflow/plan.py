@@ -49,14 +49,17 @@ class Plan:
         self.sources, self.absent = source_files(self.specs.corpus)
         self.force: Callable[[str], None] | None = None
 
-    def documents(self) -> list[str]:
-        """What the corpus waits for: its download, or patterns that name no file.
+    def documents(self, output: str) -> list[str]:
+        """What a job that makes `output` of the corpus waits for: its download, or patterns that
+        name no file.
 
-        The latter stop the jobs that need them, and only they. Files that are there are no
-        inputs of Snakemake's: it would ask for their times.
+        The latter stop the jobs that need them, and only they; where there is an output, the job
+        itself does, since Snakemake would take it as it is. Files that are there are no inputs of
+        Snakemake's: it would ask for their times.
         """
         # Snakemake takes {…} in a name for a wildcard; the stages find these files by themselves.
-        named = [self.receipt] if self.downloads else self.absent
+        missing = [] if Path(output).exists() else self.absent
+        named = [self.receipt] if self.downloads else missing
         return [pattern for pattern in named if "{" not in pattern]
 
     @cached_property

@@ -12,8 +12,9 @@ from support.configs import ROOT
 
 sys.path.insert(0, str(ROOT / "envs"))
 sys.path.insert(0, str(ROOT / "envs" / "loggers"))
-from outcome import JOBS, failures, read_jobs, time_by_stage
-from snakemake_logger_plugin_record import LogHandler, job_event
+import launch
+from outcome import JOBS, failures, read_jobs, refusals, time_by_stage
+from snakemake_logger_plugin_record import LogHandler, LogHandlerSettings, job_event
 
 
 def record(event: LogEvent | None, time: float = 0.0, **told) -> logging.LogRecord:
@@ -46,11 +47,15 @@ def test_only_what_is_about_a_job_is_recorded():
     assert failed == {"event": "failed", "job": 3, "time": 2.0}
 
 
+def recorder(directory: Path) -> LogHandler:
+    return LogHandler(None, LogHandlerSettings(directory / JOBS))
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> Path:
     """A working directory after a run: two trainings, one at the second try, a failed packing."""
     monkeypatch.chdir(tmp_path)
-    handler = LogHandler(None, None)
+    handler = recorder(tmp_path)
     for made in (
         begun(1, "train", 0.0, seed="1"),
         begun(2, "train", 0.0, seed="2"),
@@ -96,3 +101,55 @@ def test_jobs_that_were_running_when_all_was_killed_are_left_out(run):
     with (run / JOBS).open("a") as file:
         file.write(json.dumps(job_event(begun(9, "late", 1.0))) + "\n")
     assert "late" not in [job.rule for job in read_jobs(run)]
+
+
+FAULTS = [
+    "config key `seedz`: unknown; did you mean `seeds`?",
+    "config key `ranks`: 0; expected 1",
+]
+MISSING = "Missing input files for rule a:\n    output: b\n    affected files:\n        c.txt"
+REFUSED = {
+    "\n".join(['WorkflowError in file "S", line 3:', *FAULTS, '  File "S", line 3']): FAULTS,
+    "InputFunctionException in rule a:\nError:\n  StageError: c\nTraceback:\n  File 1": ["c"],
+    f'MissingInputException in rule a in file "S":\n{MISSING}': [" ".join(MISSING.split())],
+    "Error: no such profile": ["Error: no such profile"],
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "lines"), REFUSED.items(), ids=["ours", "a function's", "missing", "other"]
+)
+def test_an_error_of_no_job_is_recorded_and_told_in_its_own_lines(tmp_path, said, lines):
+    assert refusals(tmp_path) == []
+    handler = recorder(tmp_path)
+    made = record(LogEvent.ERROR, exception="E")
+    made.msg = said
+    handler.emit(made)
+    handler.close()
+    assert refusals(tmp_path) == [f"error: {line}" for line in lines]
+    assert read_jobs(tmp_path) == []
+
+
+@pytest.mark.parametrize(("found", "options", "code"), [
+    (True, [], 0), (False, [], 1), (False, ["--until", "mix_scores"], 0),
+])  # fmt: skip
+def test_a_run_that_ends_without_its_table_has_failed(tmp_path, monkeypatch, found, options, code):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch, "run_to_end", lambda command: 0)
+    monkeypatch.setattr(launch, "print_table", lambda config: found)
+    assert launch.run_pipeline(["--directory", str(tmp_path), *options]) == code
+
+
+def test_a_quiet_run_that_is_refused_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    def refuse(command: list[str]) -> int:
+        (told,) = (word for word in command if word.startswith("--logger-record-file="))
+        event = {"event": "refused", "said": "MissingRuleException:\nNo rule to produce x"}
+        file = Path(told.partition("=")[2])
+        file.parent.mkdir()
+        file.write_text(json.dumps(event))
+        return 1
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch, "run_to_end", refuse)
+    assert launch.run_pipeline(["--directory", str(tmp_path), "--quiet", "all", "--", "x"]) == 1
+    assert capsys.readouterr().err == "error: No rule to produce x\n"
