@@ -2,8 +2,8 @@
 
 It stands alone in a bundle as plain text, so it imports nothing of this project. Code is unpacked
 into the user's cache folder, or beside the bundle where that cannot be written. Bundles of the
-same code share a folder, where what numba compiles is kept with its source, as in a checkout. A
-file that is there already is left alone if it is the bundle's, else replaced.
+same code share a folder, and all of them what numba compiles (`kernels/compiled.py`). A file that
+is there already is left alone if it is the bundle's, else replaced.
 """
 
 import base64

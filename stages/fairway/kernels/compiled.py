@@ -5,6 +5,9 @@ the files of the functions it calls, nor of the constants it uses: they were com
 it would go on as if they had not changed. Here the stamp that is checked covers the code of all
 files that the function's own imports, directly or not. And what is kept may be of a class that is
 gone since, or damaged: numba would end with whatever reading it raises, here it is no hindrance.
+
+Code that a bundle unpacked (`unbundle.py`) keeps it in one folder for all bundles, by that stamp:
+what two of them have in common is compiled once.
 """
 
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from typing import Any
 from numba import config, njit
 from numba.core.caching import IndexDataCacheFile
 
-from fairway.closure import code_sha256
+from fairway.closure import STAGES, code_sha256
 from fairway.stage import StageError
 
 
@@ -50,7 +53,8 @@ def _compiled(function: Callable, **options: Any) -> Callable:
     kept = dispatcher._cache
     code = code_sha256(Path(dispatcher.py_func.__code__.co_filename))
     stamp = kept._cache_file._source_stamp, code
-    kept._cache_file = _Kept(kept.cache_path, kept._impl.filename_base, stamp)
+    folder = _shared_folder(code) or kept.cache_path
+    kept._cache_file = _Kept(folder, kept._impl.filename_base, stamp)
     return dispatcher
 
 
@@ -68,6 +72,18 @@ class _Kept(IndexDataCacheFile):
             return super().load(key)
         except Exception:
             return None
+
+
+def _shared_folder(code: str) -> str | None:
+    """Where bundles keep what was compiled of code with this hash; None: this is not a bundle's."""
+    folder = STAGES.parent / "compiled" / code[:16]
+    if not STAGES.name.startswith("code-"):
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return str(folder)
 
 
 def _refusing(function: Callable) -> Callable:

@@ -68,6 +68,16 @@ def test_a_change_in_another_file_is_noticed(library, name, text, expected):
     assert run_program(library) == expected
 
 
+def test_bundles_share_what_was_compiled_of_the_same_code(library):
+    """As unpacked: the folder's name tells, and each has a hash of its own."""
+    unpacked = [library.parent / "cache" / f"code-{digit}" / "fairway" for digit in "123"]
+    for folder in unpacked:
+        shutil.copytree(library, folder)
+    (unpacked[1] / "counting" / "unused.py").write_text("VALUE = 1\n")
+    (unpacked[2] / "counting" / "constant.py").write_text(CONSTANT.format(1))
+    assert [run_program(folder) for folder in unpacked] == ["42 0", "42 1", "43 0"]
+
+
 def test_where_nothing_can_be_kept_it_is_compiled_each_time(library):
     (library / "counting" / "__pycache__").write_text("no folder")
     nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
