@@ -13,7 +13,6 @@ that is changed, and compared with the count shards.
 from fairway.start import run
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
@@ -22,12 +21,12 @@ from fairway.audit.evidence import CacheEvidence, Sampling, audit_targets
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_targets, distributions_at, tables_stay
+from fairway.counting.flags import cache_parser, check_cache_flags
 from fairway.counting.memories import memory_tokens
 from fairway.counting.settings import CountSettings
 from fairway.files.spec import read_spec
 from fairway.provenance import Recording
 from fairway.rows.gate import load_counts
-from fairway.stage import StageError, stage_parser
 
 
 class AuditedCache(CountSettings):
@@ -37,19 +36,14 @@ class AuditedCache(CountSettings):
 
 
 def arguments() -> argparse.Namespace:
-    parser = stage_parser(__doc__, "spec", "manifest", "val", "evidence")
-    parser.add_argument("--memory", type=Path, nargs="*", default=[], help="none without one")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
-    return parser.parse_args()
+    return cache_parser(__doc__, "evidence").parse_args()
 
 
 def main() -> None:
     options = arguments()
     spec = read_spec(options.spec, AuditedCache)
     settings, ranks = spec.settings, spec.settings["ranks"]
-    if len(options.counts) != ranks:
-        raise StageError(f"--counts: {len(options.counts)} files; expected {ranks}, one per rank")
+    check_cache_flags(options, ranks)
     cache = CacheSettings.from_settings(settings["cache_settings"])
     read = options.manifest, options.val, *options.memory, *options.counts
     recording = Recording(options.provenance, spec, read)

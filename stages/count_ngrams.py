@@ -18,25 +18,21 @@ import argparse
 import resource
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import CacheSettings, count_ranks
+from fairway.counting.flags import cache_parser, check_cache_flags
 from fairway.counting.memories import memory_tokens
 from fairway.counting.settings import CountSettings
 from fairway.files.spec import read_spec
 from fairway.progress import Progress
 from fairway.provenance import Recording
-from fairway.stage import StageError, stage_parser, write_json
+from fairway.stage import write_json
 
 
 def arguments() -> argparse.Namespace:
-    parser = stage_parser(__doc__, "spec", "manifest", "val", "stats")
-    parser.add_argument("--memory", type=Path, nargs="*", default=[], help="none without one")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--counts", type=Path, nargs="+", required=True, help="rank 0, 1, …")
-    return parser.parse_args()
+    return cache_parser(__doc__, "stats").parse_args()
 
 
 def main() -> None:
@@ -44,10 +40,7 @@ def main() -> None:
     spec = read_spec(options.spec, CountSettings)
     cache, ranks = spec.settings["cache_settings"], spec.settings["ranks"]
     settings = CacheSettings.from_settings(cache)
-    if len(options.counts) != ranks:
-        raise StageError(f"--counts: {len(options.counts)} files; expected {ranks}, one per rank")
-    if options.threads < 1:
-        raise StageError(f"--threads: {options.threads}; expected at least 1")
+    check_cache_flags(options, ranks)
     read = options.manifest, options.val, *options.memory
     recording = Recording(options.provenance, spec, read)
     manifest = Manifest.load(options.manifest)
