@@ -75,7 +75,7 @@ class _Kept(IndexDataCacheFile):
 
 
 def _shared_folder(code: str) -> str | None:
-    """Where bundles keep what was compiled of code with this hash; None: this is not a bundle's."""
+    """Where bundles keep what was compiled of code with this hash; None where this is none."""
     folder = STAGES.parent / "compiled" / code[:16]
     if not STAGES.name.startswith("code-"):
         return None
