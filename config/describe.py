@@ -30,7 +30,6 @@ FILES = {
     "download.yaml": "over fineweb.yaml: fetches the shards first",
     "shrunk.yaml": "over both: FineWeb's wiring at test size",
 }
-GATES = ("gate_fixed", "gate_entropy", "gate_order_adaptive", "gate_empirical_bayes")
 
 
 def values(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
@@ -93,7 +92,7 @@ def document(schema: dict[str, Any]) -> str:
     text += section_text("`caches.NAME`", definitions["cache"], definitions)
     text += section_text("`sweeps.NAME`", definitions["sweep"], definitions)
     text += section_text("`gates.NAME`", definitions["gate"], definitions)
-    for variant in GATES:
+    for variant in (name for name in definitions if name.startswith("gate_")):
         title = f"`gates.NAME` of kind `{variant.removeprefix('gate_')}`"
         text += section_text(title, definitions[variant], definitions)
     return text + section_text("`estimates.rules.RULE`", definitions["speed"], definitions)
