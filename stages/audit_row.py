@@ -20,7 +20,7 @@ import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ from fairway.files.records import Within
 from fairway.files.spec import Count, Seed, read_spec
 from fairway.provenance import Recording
 from fairway.rows.gate import Counts, row_gate
-from fairway.rows.settings import RowSettings
+from fairway.rows.settings import RowSettings, require_files
 from fairway.rows.sums import Sums
 from fairway.stage import StageError, sha256_of, stage_parser, write_json
 
@@ -83,24 +83,56 @@ def null_stream(
     return verdict.null_stream(null_stream_nats(gate, count, tokens, vocabulary), vocabulary)
 
 
-def require_same(
-    sums: list[Sums],
-    rows: list[RowEvidence],
-    models: list[ModelEvidence],
-    cache: CacheEvidence | None,
-) -> None:
+class Found(NamedTuple):
+    """What the jobs of a row left, seed by seed; cache: None for a row without one."""
+
+    sums: list[Sums]
+    rows: list[RowEvidence]
+    models: list[ModelEvidence]
+    cache: CacheEvidence | None
+
+
+def load_found(options: argparse.Namespace, settings: AuditedRow, manifest: Manifest) -> Found:
+    """Sums and evidence; StageError unless they are as many as the row takes, of each other."""
+    cached, seeds = settings["cache_settings"], len(options.sums)
+    wanted = {
+        "evidence": (options.evidence, seeds),
+        "models": (options.models, 0 if settings["model"] is None else seeds),
+        "cache": (options.cache, 1 if cached else 0),
+    }
+    require_files(settings["row"], wanted)
+    targets, vocabulary = (
+        audit_targets(settings["audit"], manifest.val.targets),
+        manifest.vocabulary,
+    )
+    models = [ModelEvidence.load(path, targets, vocabulary) for path in options.models]
+    cache = None
+    for path in options.cache:  # one or none
+        counted = CacheSettings.from_settings(cached)
+        cache = CacheEvidence.load(path, targets, counted, vocabulary)
+    found = Found(
+        [Sums.load(path) for path in options.sums],
+        [RowEvidence.load(path, targets) for path in options.evidence],
+        models or [ModelEvidence.uniform(targets, vocabulary)] * seeds,
+        cache,
+    )
+    require_same(found)
+    return found
+
+
+def require_same(found: Found) -> None:
     """Raise StageError unless sums and evidence of every seed were made from each other."""
-    for of_seed, row, model in zip(sums, rows, models, strict=True):
-        for what, found, wanted in (
+    cache = found.cache.spec if found.cache else ""
+    for of_seed, row, model in zip(found.sums, found.rows, found.models, strict=True):
+        for what, has, wanted in (
             ("mixing", row.spec, of_seed.spec),
             ("artifact", row.artifact_sha256, of_seed.artifact_sha256),
             ("audit of the model", row.model, model.spec),
-            ("audit of the cache", row.cache, cache.spec if cache else ""),
+            ("audit of the cache", row.cache, cache),
         ):
-            if found != wanted:
+            if has != wanted:
                 raise StageError(
-                    f"evidence of seed {of_seed.seed}: {what} {found[:12]}…; "
-                    f"expected {wanted[:12]}…"
+                    f"evidence of seed {of_seed.seed}: {what} {has[:12]}…; expected {wanted[:12]}…"
                 )
 
 
@@ -116,53 +148,37 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options, start = arguments(), time.monotonic()
     spec = read_spec(options.spec, AuditedRow)
-    settings, manifest = spec.settings, Manifest.load(options.manifest)
-    val, vocabulary, cached = manifest.val, manifest.vocabulary, settings["cache_settings"]
-    models = 0 if settings["model"] is None else len(options.sums)
-    for flag, given, wanted in (
-        ("--evidence", options.evidence, len(options.sums)),
-        ("--models", options.models, models),
-        ("--cache", options.cache, 1 if cached else 0),
-    ):
-        if len(given) != wanted:
-            raise StageError(f"{flag}: {len(given)} files; row {settings['row']} takes {wanted}")
+    settings = spec.settings
     of_seeds = *options.sums, *options.evidence, *options.models
     read = options.manifest, *of_seeds, *options.cache, *options.memory
     recording = Recording(options.provenance, spec, read)
-    wanted = audit_targets(settings["audit"], val.targets)
-    sums = [Sums.load(path) for path in options.sums]
-    rows = [RowEvidence.load(path, wanted) for path in options.evidence]
-    models = [ModelEvidence.load(path, wanted, vocabulary) for path in options.models]
-    models = models or [ModelEvidence.uniform(wanted, vocabulary)] * len(sums)
-    cache = None
-    for path in options.cache:  # one or none
-        counted = CacheSettings.from_settings(cached)
-        cache = CacheEvidence.load(path, wanted, counted, vocabulary)
-    require_same(sums, rows, models, cache)
+    manifest = Manifest.load(options.manifest)
+    val, identity = manifest.val, (manifest.tokenizer.sha256, manifest.vocabulary)
+    found = load_found(options, settings, manifest)
     plan = WindowPlan(val.targets, **settings["windows"])
-    memory = memory_tokens(options.memory, cached, manifest.tokenizer.sha256, vocabulary)
+    memory = memory_tokens(options.memory, settings["cache_settings"], *identity)
     checks = {
-        "normalised": verdict.normalised(rows),
-        "causal": verdict.causal(rows, models, cache),
-        "score_before_update": verdict.score_before_update(rows, cache),
-        "once_each": verdict.once_each(sums, val.targets, val.bytes),
+        "normalised": verdict.normalised(found.rows),
+        "causal": verdict.causal(found.rows, found.models, found.cache),
+        "score_before_update": verdict.score_before_update(found.rows, found.cache),
+        "once_each": verdict.once_each(found.sums, val.targets, val.bytes),
         "same_text": verdict.same_text(val),
-        "null_stream": null_stream(settings, plan, vocabulary, memory),
+        "null_stream": null_stream(settings, plan, manifest.vocabulary, memory),
     }
-    judged = [
-        {"artifact_sha256": each.artifact_sha256, "sums_sha256": sha256_of(path)}
-        | verdict.seed_figures(each, row.mass)
-        for path, each, row in zip(options.sums, sums, rows, strict=True)
-    ]
+    judged = {
+        str(sums.seed): {"artifact_sha256": sums.artifact_sha256, "sums_sha256": sha256_of(path)}
+        | verdict.seed_figures(sums, row.mass)
+        for path, sums, row in zip(options.sums, found.sums, found.rows, strict=True)
+    }
     verdict.require_claim(settings["row"], settings["claim"], checks)
     audit = {
         "spec": spec.sha256,
-        "model_spec": models[0].spec or None,
-        "cache_spec": cache.spec if cache else None,
+        "model_spec": found.models[0].spec or None,
+        "cache_spec": found.cache.spec if found.cache else None,
         "row": settings["row"],
         "is_code_length": verdict.holds(checks),
         "checks": checks,
-        "seeds": {str(each.seed): found for each, found in zip(sums, judged, strict=True)},
+        "seeds": judged,
         "seconds": round(time.monotonic() - start, 3),
     }
     write_json(options.audit, audit)

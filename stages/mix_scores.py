@@ -40,9 +40,9 @@ from fairway.provenance import Recording
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import mix_row, row_mixer
 from fairway.rows.profile import Profiler
-from fairway.rows.settings import RowSettings
+from fairway.rows.settings import RowSettings, require_files
 from fairway.rows.shards import load_shards
-from fairway.stage import StageError, stage_parser
+from fairway.stage import stage_parser
 
 
 class MixedRow(RowSettings):
@@ -87,14 +87,13 @@ def main() -> None:
     settings = spec.settings
     cache, ranks = settings["cache_settings"], settings["ranks"]
     models = int(settings["model"] is not None)
-    for flag, given, wanted in (
-        ("--scores", len(options.scores), ranks * models),
-        ("--model-audit", len(options.model_audit), models),
-        ("--counts", len(options.counts), ranks if cache else 0),
-        ("--cache-audit", len(options.cache_audit), 1 if cache else 0),
-    ):
-        if given != wanted:
-            raise StageError(f"{flag}: {given} files; row {settings['row']} takes {wanted}")
+    wanted = {
+        "scores": (options.scores, ranks * models),
+        "model-audit": (options.model_audit, models),
+        "counts": (options.counts, ranks if cache else 0),
+        "cache-audit": (options.cache_audit, 1 if cache else 0),
+    }
+    require_files(settings["row"], wanted)
     read = (
         *(options.manifest, options.val, options.val_bytes, *options.scores, *options.counts),
         *(*options.model_audit, *options.cache_audit, *options.memory),

@@ -25,7 +25,7 @@ from fairway.codec.ledger import decoder, row_ledger
 from fairway.files.records import Within
 from fairway.files.spec import Count, Name, Seed, read_spec
 from fairway.provenance import Recording
-from fairway.rows.settings import RowSettings
+from fairway.rows.settings import RowSettings, require_files
 from fairway.stage import StageError, atomic_output, stage_parser, write_json
 
 if TYPE_CHECKING:  # never imported, only named: the code that is packed is code of this stage
@@ -59,8 +59,11 @@ def main() -> None:
     settings, limit = spec.settings, spec.settings["artifact_bytes"]
     row, cache = settings["row"], settings["cache_settings"]
     seeds = list(map(str, settings["seeds"]))
-    require_count("artifact", options.artifact, len(seeds) if settings["model"] else 0, row)
-    require_count("memory", options.memory, 1 if cache and cache["memory"] else 0, row)
+    wanted = {
+        "artifact": (options.artifact, len(seeds) if settings["model"] else 0),
+        "memory": (options.memory, 1 if cache and cache["memory"] else 0),
+    }
+    require_files(row, wanted)
     recording = Recording(options.provenance, spec, [*options.artifact, *options.memory])
     content, files = decoder(settings)
     artifacts = dict(zip(seeds, options.artifact or [None], strict=True))
@@ -79,12 +82,6 @@ def main() -> None:
         temporary.write_bytes(content)
     write_json(options.ledger, ledger)
     recording.finish(options.bundle, options.ledger)
-
-
-def require_count(flag: str, files: list[Path], wanted: int, row: str) -> None:
-    """Raise StageError unless a row got as many files as it takes."""
-    if len(files) != wanted:
-        raise StageError(f"--{flag}: {len(files)} files; row {row} takes {wanted}")
 
 
 if __name__ == "__main__":
