@@ -7,8 +7,8 @@
 
 Reads the tables and the small files beside them, under --results. Writes a page that needs
 nothing else (no script, no network), readable on a phone, light and dark; and its figures as
-.svg and .png, with the page again as index.html, which `snakemake --report report.zip` has under
-Results.
+.svg and .png, with the page again as index.html, which `./run --report report.zip report` shows
+first (docs/workflow.rst).
 """
 
 from fairway.start import run
