@@ -39,7 +39,7 @@ from fairway.training.settings import TrainingSettings
 from fairway.training.step import Training
 
 ROOT = Path(__file__).resolve().parents[1]
-RATES = (1e-3, 3e-3, 1e-2)
+RATES = (3e-4, 1e-3, 3e-3)
 MLP = 4  # times the width
 WEIGHT_DECAY, BETAS, CLIP = 0.1, (0.9, 0.95), 1.0
 SEED = 1337
