@@ -5,6 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+
+from fairway.model.initialization import initialize
+from fairway.model.network import Model
+from fairway.training.settings import MICRO_BATCHES
 from gpu_parts.checks import differences
 from gpu_parts.figures import Baseline, Report
 from gpu_parts.speed import (
@@ -21,10 +25,6 @@ from gpu_parts.speed import (
 from gpu_parts.timing import kernel_kind
 from gpu_parts.variants import time_variants
 from gpu_parts.workload import Workload, operations_per_token, reduced, split_text
-
-from fairway.model.initialization import initialize
-from fairway.model.network import Model
-from fairway.training.settings import MICRO_BATCHES
 
 RECORD_TOKENS = 98_304  # per GPU and step
 PUBLISHED_STEP = Baseline("published, H100", 90.7)

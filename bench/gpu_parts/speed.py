@@ -12,8 +12,6 @@ from unittest import mock
 import numpy as np
 import torch
 import torch.nn.functional as F
-from gpu_parts.timing import kernel_seconds, repeated, seconds_each, wait_for
-from gpu_parts.workload import Workload
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fairway.artifact import quantization
@@ -31,6 +29,8 @@ from fairway.training.loop import Loop, Metrics
 from fairway.training.processes import Processes
 from fairway.training.settings import MICRO_BATCHES
 from fairway.training.step import Training
+from gpu_parts.timing import kernel_seconds, repeated, seconds_each, wait_for
+from gpu_parts.workload import Workload
 
 _ATTENTION = {
     "cuDNN": SDPBackend.CUDNN_ATTENTION,

@@ -9,16 +9,16 @@ from unittest import mock
 
 import numpy as np
 import torch
-from gpu_parts.figures import Baseline, Report
-from gpu_parts.speed import new_training
-from gpu_parts.timing import seconds_each
-from gpu_parts.workload import Workload
 from torch.nn.attention import SDPBackend
 
 from fairway.machine import devices
 from fairway.model.network import Model
 from fairway.training.loss import next_token_loss
 from fairway.training.settings import KERNELS
+from gpu_parts.figures import Baseline, Report
+from gpu_parts.speed import new_training
+from gpu_parts.timing import seconds_each
+from gpu_parts.workload import Workload
 
 STEPS = 10  # queued one behind the other
 
