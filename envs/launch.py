@@ -1,4 +1,4 @@
-"""Run Snakemake on results/summary.csv, or on the targets given, and print the table.
+"""Run Snakemake on the table, or on the targets given, and print it.
 
     .venv/bin/python -E envs/launch.py [snakemake arguments]
 
@@ -33,7 +33,7 @@ from fairway.workflow.environment import clean, place_caches
 from fairway.workflow.layers import Config, put_together, read_layer
 
 ROOT = Path(__file__).resolve().parents[1]
-SUMMARY = "results/summary.csv"
+SUMMARY, TABLE = "results/summary.csv", "results/ablation.md"
 REPORT = "results/report.html"
 NO_TABLE = (  # options with which Snakemake runs nothing
     *("dryrun", "lint", "generate_unit_tests", "containerize", "export_cwl", "report", "version"),
@@ -87,7 +87,7 @@ def print_table(config: Config) -> bool:
     """
     from fairway.workflow.plan import Plan  # takes a second
 
-    table, plan = Path("results/ablation.md"), Plan(config, ROOT)
+    table, plan = Path(TABLE), Plan(config, ROOT)
     if plan.table_is_current() and table.is_file():
         print("\n" + table.read_text(), end="")
         return True
@@ -145,7 +145,7 @@ def run_pipeline(arguments: list[str]) -> int:
     require_plugin(options.workflow_profile)
     directory = Path(options.directory or ROOT).resolve()
     if not options.targets:
-        targets = [SUMMARY]
+        targets = [SUMMARY, TABLE]
     runs = not any(getattr(options, name, None) for name in NO_TABLE)
     snakemake = [sys.executable, str(ROOT / "envs" / "run_snakemake.py")]
     with held(directory):

@@ -115,8 +115,11 @@ def expand_paths(key: str, patterns: list[str]) -> list[Path]:
     seen: set[Hashable] = set()
     for pattern in patterns:
         path = Path(pattern)
-        found = [path] if path.exists() else sorted(Path(path.anchor).glob(_relative(path)))
-        matches = [match for match in found if match.is_file()]
+        try:
+            found = [path] if path.exists() else sorted(Path(path.anchor).glob(_relative(path)))
+            matches = [match for match in found if match.is_file()]
+        except (OSError, ValueError) as error:  # a name too long for a file, or a pattern "a**"
+            raise StageError(f"{key}: {pattern}: {getattr(error, 'strerror', error)}") from None
         if not matches:
             raise StageError(f"{key}: {pattern}: no such file")
         for match in matches:

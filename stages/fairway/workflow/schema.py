@@ -89,6 +89,10 @@ def describe(error: jsonschema.ValidationError) -> str:
         kinds = kinds.replace("number", "finite number")
         hint = ", not text" if _is_number(found) else ""
         return f"config key `{place}`: {found!r}; expected {kinds}{hint}"
+    if error.validator == "maxLength":
+        return (
+            f"config key `{place}`: {found!r}; expected at most {error.validator_value} characters"
+        )
     if error.validator in BOUNDS:
         bound = f"{BOUNDS[error.validator]} {error.validator_value}"
         return f"config key `{place}`: {found!r}; expected {bound}"

@@ -247,6 +247,15 @@ def test_paths_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             expand_paths("corpus.paths", [pattern])
 
 
+@pytest.mark.parametrize("pattern", [300 * "x", "a**/b.txt", "sub/" + 300 * "x" + "/*"])
+def test_a_pattern_that_no_file_can_have_is_one_line(tmp_path, monkeypatch, pattern):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(StageError, match=r"^k: ") as caught:
+        expand_paths("k", [pattern])
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_file_under_several_names_comes_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,9 +135,11 @@ def test_an_error_of_no_job_is_recorded_and_told_in_its_own_lines(tmp_path, said
 ])  # fmt: skip
 def test_a_run_that_ends_without_its_table_has_failed(tmp_path, monkeypatch, found, options, code):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(launch, "run_to_end", lambda command: 0)
+    commands = []
+    monkeypatch.setattr(launch, "run_to_end", lambda command: commands.append(command) or 0)
     monkeypatch.setattr(launch, "print_table", lambda config: found)
     assert launch.run_pipeline(["--directory", str(tmp_path), *options]) == code
+    assert commands[0][-3:] == ["--", "results/summary.csv", "results/ablation.md"]
 
 
 def test_a_quiet_run_that_is_refused_ends_in_one_line(tmp_path, monkeypatch, capsys):

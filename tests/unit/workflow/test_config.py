@@ -89,6 +89,7 @@ def test_unknown_key_names_the_nearest(config):
         ("proof.bytes", "al", "'al'; expected integer, or did you mean `all`?"),
         ("proof.bytes", 0, "0; expected at least 1, or expected all"),
         ("seeds", [1, 1], "each seed once"),
+        ("rows.0.name", 101 * "r", "expected at most 100 characters"),
     ],
 )
 def test_wrong_value_names_key_and_expectation(config, path, value, expected):
