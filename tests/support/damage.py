@@ -7,9 +7,10 @@ import lzma
 import struct
 import zipfile
 import zlib
-from functools import cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
+import brotli
 import numpy as np
 import torch
 import zstandard
@@ -24,12 +25,23 @@ from fairway.stage import parse_json
 from support.mutations import changed_array, changed_bytes, changed_json, chosen, json_text
 from support.tiny_models import tiny_quantized
 
-_BOMB = 1 << 26  # bytes that take no room packed
+_BOMB = 1 << 24  # bytes that take no room packed
 _SMALL_NUMBERS = ("3", "-1", "x", "null", "[]", "1e999")
 
 
 def artifact(content: bytes, generator: np.random.Generator) -> bytes:
-    """Another artifact: bytes, header, index or sections changed, the SHA-256 right again."""
+    """Another artifact: bytes, header, index or sections changed, the SHA-256 right again.
+
+    Now and then it says that it is of another version of the format.
+    """
+    found = _changed_artifact(content, generator)
+    if generator.integers(8) == 0:
+        place, version = len(container.MAGIC) - 1, int(generator.integers(4))
+        found = found[:place] + bytes([version]) + found[place + 1 :]
+    return found
+
+
+def _changed_artifact(content: bytes, generator: np.random.Generator) -> bytes:
     start, kind = len(container.MAGIC) + 32, generator.integers(8)
     if kind == 0:
         return changed_bytes(content, generator)
@@ -105,11 +117,16 @@ def _changed_sections(generator: np.random.Generator) -> dict[str, bytes]:
 def _packed(raw: dict[str, bytes], generator: np.random.Generator) -> bytes:
     small = sum(map(len, raw.values())) < _BOMB
     name = chosen(generator, COMPRESSORS) if small else "zstd"  # LZMA would take long
-    parts = {}
-    for key, part in raw.items():
-        quick = zstandard.ZstdCompressor().compress
-        parts[key] = len(part), quick(part) if name == "zstd" else compress(name, part)
-    return artifact_of(name, parts)
+    pack = partial(_quickly, name) if small else zstandard.compress
+    return artifact_of(name, {key: (len(part), pack(part)) for key, part in raw.items()})
+
+
+@lru_cache(maxsize=64)
+def _quickly(name: Compressor, part: bytes) -> bytes:
+    """A stream of that compressor, not its shortest."""
+    if name == "brotli":
+        return brotli.compress(part, quality=1)
+    return zstandard.compress(part) if name == "zstd" else compress(name, part)
 
 
 def _changed_code(generator: np.random.Generator) -> bytes:
