@@ -15,7 +15,7 @@ from fairway.model.network import Model
 from fairway.stage import StageError
 
 _LIMITS = {INT6: INT6_LIMIT, INT8: INT8_LIMIT}
-_MOST_SEQUENCES = 128  # of the calibration text, whose gradients are taken
+MOST_SEQUENCES = 128  # of the calibration text, whose gradients are taken
 _SMALLEST = 1e-300  # what nothing is divided by less than
 _COLUMN_OCTAVES = 6.0  # the longest and shortest step of a column are this far from the mean
 
@@ -102,7 +102,7 @@ def _for_gptq(
 
 def some_of(sequences: np.ndarray) -> np.ndarray:
     """The sequences, evenly spread, that gradients are taken of."""
-    return sequences[:: max(1, -(-len(sequences) // _MOST_SEQUENCES))]
+    return sequences[:: max(1, -(-len(sequences) // MOST_SEQUENCES))]
 
 
 def _alike(weight: Tensor, limit: int) -> Rounded:

@@ -3,7 +3,8 @@
 A job takes its rule's `seconds` and its size over `per_second`, both from the configuration's
 `estimates`, where it is said how each was found. Sizes follow from the configuration, by rule:
 fetch_corpus bytes; encode_corpus tokens of training and validation; train_model steps, or what
-max_seconds leaves of them; quantize_model calibration tokens; pack_artifact parameters;
+max_seconds leaves of them; quantize_model calibration tokens, and 2.5 for each whose gradients a
+search for bits takes; pack_artifact parameters;
 score_targets targets; pack_memory tokens of training; count_ngrams targets, with the memory's, ×
 orders; mix_scores counts read: targets, or targets × orders where the cache gives every order;
 audit_model windows; audit_cache targets × orders × counts made; prove_row bytes.
@@ -26,6 +27,8 @@ COUNT_BYTES = {
 }  # per target; orders: measured, 10 M tokens of English
 TEXT_BYTES = 2.44  # per target; measured, English at a vocabulary of 1,024
 MEMORY_BYTES = 0.46  # per token of a packed memory; measured, docstrings (LZMA)
+GRADIENT_SEQUENCES = 128  # at most, of fairway.artifact.steps
+GRADIENT_TOKENS = 2.5  # that are read in the time of one's gradients; measured, default model
 RESUME_COPIES = 4  # of the weights: themselves, momentum, EMA, SWA
 
 
@@ -157,7 +160,7 @@ def _model_jobs(
     )
     yield Job(
         "quantize_model",
-        quantization["calibration_tokens"],
+        _quantizing_tokens(model),
         disk=sizes.quantized,
         **_devices(quantization),
     )
@@ -170,6 +173,15 @@ def _model_jobs(
         yield Job(
             "score_targets", share, disk=int(SCORE_BYTES * share), **_devices(model["scoring"])
         )
+
+
+def _quantizing_tokens(model: Mapping[str, Any]) -> float:
+    """Calibration tokens that are read; with their gradients, as many as take as long."""
+    tokens = model["quantization"]["calibration_tokens"]
+    if model["quantization"]["bits_per_weight"] is None:
+        return tokens
+    most = GRADIENT_SEQUENCES * model["architecture"]["rope_context"]
+    return tokens + GRADIENT_TOKENS * min(tokens, most)
 
 
 def _audited_windows(config: Mapping[str, Any]) -> int:

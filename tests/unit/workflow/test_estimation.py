@@ -7,13 +7,20 @@ from typing import Any
 import pytest
 
 import estimate as estimate_stage
+from fairway.artifact import steps
 from fairway.artifact.sizes import ModelSizes, model_sizes
 from fairway.files.tensors import save_tensors
 from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
 from fairway.stage import StageError
 from fairway.workflow.config import resolve_config
-from fairway.workflow.estimation import CorpusSizes, as_markdown, estimate, planned_jobs
+from fairway.workflow.estimation import (
+    GRADIENT_SEQUENCES,
+    CorpusSizes,
+    as_markdown,
+    estimate,
+    planned_jobs,
+)
 from support.configs import SCHEMA, read, read_default
 
 CORPUS = CorpusSizes(1_000_000, 100_001, "made up")
@@ -60,6 +67,21 @@ def test_jobs_of_every_rule(config: dict[str, Any]) -> None:
         "prove_row": 6,
         "aggregate_seeds": 1,
     }
+
+
+def test_a_search_for_bits_takes_gradients_of_some_of_the_calibration_text(config) -> None:
+    assert GRADIENT_SEQUENCES == steps.MOST_SEQUENCES
+    quantization = config["models"]["ebls"]["quantization"]
+    config["models"]["ebls"]["architecture"]["rope_context"] = 100
+    found = {}
+    for bits in (None, 4.0):
+        for tokens in (50, 12_800, 1_000_000):
+            quantization |= {"bits_per_weight": bits, "calibration_tokens": tokens}
+            jobs = list(planned_jobs(config, CORPUS, sizes_of(config)))
+            found[bits, tokens] = [job.size for job in jobs if job.rule == "quantize_model"][-1]
+    assert [found[None, tokens] for tokens in (50, 12_800, 1_000_000)] == [50, 12_800, 1_000_000]
+    assert found[4.0, 50] == 3.5 * 50 and found[4.0, 12_800] == 3.5 * 12_800
+    assert found[4.0, 1_000_000] == 1_000_000 + 2.5 * 12_800
 
 
 def test_download_is_a_job_and_on_the_disk(config: dict[str, Any]) -> None:
