@@ -10,8 +10,9 @@ and BPB the difference from the float model's, over evenly spread windows of the
 `gap` is how far the code is above the entropy of the integers under the context model of `ans`,
 all distributions taken for known. For matrices drawn (Gaussian, rows and columns of different
 sizes) the rate–distortion bound is known: `above R(D)` are the bits per weight above it, of which
-0.254 are those by which any scalar quantiser with ideal coding misses it. Seconds are of packing
-and unpacking the whole file, or the drawn matrices.
+0.254 are those by which any scalar quantiser with ideal coding misses it; `known` are those that
+the integers take who knows the sizes that were drawn. `beside lzma` is the whole file, or the
+drawn matrices, against the same by LZMA. Seconds are of packing and unpacking these.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import ndtr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
@@ -45,7 +47,7 @@ from fairway.training.checkpoints import Checkpoint
 
 LIMITS = {INT6: INT6_LIMIT, INT8: INT8_LIMIT}
 PERCENTILES, CLIPS = StepSettings(), ((4.0, 12.0), (8.0, 20.0), (12.85, 20.0), (12.85, 40.0))
-BUDGETS = (5.4, 4.5, 4.0, 3.5, 3.0, 2.5)
+BUDGETS = (5.4, 4.5, 4.0, 3.5, 3.0)
 CODERS = ("lzma", "zstd", "brotli", "ans")
 SHAPES = [(512, 512), (256, 512), (256, 512), (512, 512), (1536, 512), (512, 1536)]
 SPREAD = 0.3  # deviation of the logarithm of the drawn rows' and columns' sizes
@@ -59,7 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--calibration-tokens", type=int, default=65_536)
     parser.add_argument("--fp16-below", type=int, default=16_384)
     parser.add_argument("--fp16-mantissa-bits", type=int, default=6)
-    parser.add_argument("--windows", type=int, default=120, help="that KL and BPB are taken over")
+    parser.add_argument("--windows", type=int, default=60, help="that KL and BPB are taken over")
     parser.add_argument("--figure", type=Path, help="PNG of the curve")
     parser.add_argument("--drawn", type=int, help="instead: so many blocks of drawn matrices")
     return parser.parse_args()
@@ -76,6 +78,7 @@ class Line:
     kl: float
     bpb: float
     gap: float
+    beside: float  # its bytes over LZMA's, less 1
     seconds: tuple[float, float]
 
 
@@ -153,8 +156,8 @@ def entropy_bits(stored: StoredModel) -> tuple[float, int]:
     return bits, count
 
 
-def line(measured: Measured, method: str, name: str, stored: StoredModel, losses) -> Line:
-    """Pack, unpack and account for one method."""
+def line(method: str, name: str, stored: StoredModel, losses, lzma: int | None) -> Line:
+    """Pack, unpack and account for one method. lzma: bytes of the same by LZMA, if known."""
     start = time.perf_counter()
     content = encode(stored, name)
     packed = time.perf_counter()
@@ -163,8 +166,9 @@ def line(measured: Measured, method: str, name: str, stored: StoredModel, losses
     sizes = {key: size["packed"] for key, size in section_sizes(content).items()}
     entropy, count = entropy_bits(stored)
     integers = 8 * (sizes[INT6] + sizes[INT8])
-    bits = (integers + 8 * sizes["scale"]) / count
-    return Line(method, name, bits, len(content), *losses, integers / entropy - 1, seconds)
+    bits, size = (integers + 8 * sizes["scale"]) / count, len(content)
+    gap, beside = integers / entropy - 1, size / (lzma or size) - 1
+    return Line(method, name, bits, size, *losses, gap, beside, seconds)
 
 
 def trained(options: argparse.Namespace) -> list[Line]:
@@ -172,14 +176,16 @@ def trained(options: argparse.Namespace) -> list[Line]:
     measured, lines = Measured(options), []
     methods = [("percentiles", PERCENTILES, CODERS)]
     methods += [(f"{k:g} σ, {e:g} σ", StepSettings((k, e)), ("lzma", "ans")) for k, e in CLIPS]
-    methods += [(f"search, {b:g}", StepSettings(None, b), ("ans",)) for b in BUDGETS]
+    methods += [(f"search, {b:g}", StepSettings(None, b), ("lzma", "ans")) for b in BUDGETS]
     for method, settings, coders in methods:
         whole = settings.bits_per_weight is None
         below, mantissa = (65_536, 10) if whole else (measured.below, measured.mantissa)
         stored = measured.quantised(settings, below, mantissa)
         losses = measured.compare(build_model(stored))
+        lzma = None  # comes first
         for name in coders:
-            lines.append(line(measured, method, name, stored, losses))
+            lines.append(line(method, name, stored, losses, lzma))
+            lzma = lzma or lines[-1].size
             print(row(lines[-1]), file=sys.stderr)
     return lines
 
@@ -188,44 +194,55 @@ def row(found: Line) -> str:
     packing, unpacking = found.seconds
     return (
         f"| {found.method} | {found.coder} | {found.bits:.3f} | {found.size:,} | {found.kl:.5f} | "
-        f"{found.bpb:+.5f} | {found.gap:+.2%} | {packing:.2f} | {unpacking:.2f} |"
+        f"{found.bpb:+.5f} | {found.gap:+.2%} | {found.beside:+.2%} | {packing:.2f} | "
+        f"{unpacking:.2f} |"
     )
 
 
 def drawn(blocks: int) -> None:
     """Print what the coders make of matrices of the record's shapes, at some clips."""
-    print("| clip | coder | bits per weight | above R(D) | gap | pack, s | unpack, s |")
-    print("|---|---|--:|--:|--:|--:|--:|")
+    print(
+        "| clip | coder | bits per weight | known | above R(D) | gap | beside lzma | pack, s | "
+        "unpack, s |"
+    )
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
     for clip in (4.0, 8.0, 12.85):
         generator = np.random.default_rng(0)
         parts = [_drawn(generator, shape, clip) for _ in range(blocks) for shape in SHAPES]
-        integers, bound = [part for part, _ in parts], sum(bits for _, bits in parts)
-        count = sum(part.size for part in integers)
-        entropy = section_bits(integers, INT6_LIMIT)
+        integers, known, bounds = zip(*parts, strict=True)
+        count, bound = sum(part.size for part in integers), sum(bounds)
+        entropy, lzma = section_bits(list(integers), INT6_LIMIT), None
         for name in CODERS:
             start = time.perf_counter()
-            size, code = coder(name).pack(INT6, integers)
+            size, code = coder(name).pack(INT6, list(integers))
             packed = time.perf_counter()
             coder(name).unpack(INT6, code, size, [part.shape for part in integers])
             seconds = packed - start, time.perf_counter() - packed
             bits = 8 * len(code)
+            lzma = lzma or bits
             print(
-                f"| {clip:g} σ | {name} | {bits / count:.3f} | {(bits - bound) / count:+.3f} | "
-                f"{bits / entropy - 1:+.2%} | {seconds[0]:.1f} | {seconds[1]:.1f} |",
+                f"| {clip:g} σ | {name} | {bits / count:.3f} | {sum(known) / count:.3f} | "
+                f"{(bits - bound) / count:+.3f} | {bits / entropy - 1:+.2%} | "
+                f"{bits / lzma - 1:+.2%} | {seconds[0]:.1f} | {seconds[1]:.1f} |",
                 flush=True,
             )
 
 
 def _drawn(
     generator: np.random.Generator, shape: tuple[int, int], clip: float
-) -> tuple[np.ndarray, float]:
-    """Rounded Gaussian weights, int8, and the least bits for the error that rounding leaves."""
+) -> tuple[np.ndarray, float, float]:
+    """Rounded Gaussian weights, int8; their bits for who knows their rows' and columns' sizes;
+    the least bits for the error that rounding leaves."""
     sizes = np.outer(*(np.exp(SPREAD * generator.standard_normal(size)) for size in shape))
     weights = generator.standard_normal(shape) * sizes
     step = clip * weights.std() / INT6_LIMIT
     integers = np.rint(weights / step).clip(-INT6_LIMIT, INT6_LIMIT)
     error = np.mean((weights - integers * step) ** 2)
-    return integers.astype(np.int8), float(np.maximum(np.log2(sizes**2 / error) / 2, 0).sum())
+    bound = float(np.maximum(np.log2(sizes**2 / error) / 2, 0).sum())
+    edges = np.abs(integers) + np.array([-0.5, 0.5])[:, None, None]
+    edges[1][edges[1] > INT6_LIMIT] = np.inf
+    below, above = ndtr(edges * step / sizes)
+    return integers.astype(np.int8), float(-np.log2(above - below).sum()), bound
 
 
 def draw_figure(lines: list[Line], path: Path) -> None:
@@ -257,8 +274,11 @@ def main() -> None:
         drawn(options.drawn)
         return
     lines = trained(options)
-    print("| steps | coder | bits per weight | bytes | KL | BPB | gap | pack, s | unpack, s |")
-    print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
+    print(
+        "| steps | coder | bits per weight | bytes | KL | BPB | gap | beside lzma | pack, s | "
+        "unpack, s |"
+    )
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     print("\n".join(row(found) for found in lines))
     if options.figure is not None:
         draw_figure(lines, options.figure)
