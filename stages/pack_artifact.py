@@ -6,10 +6,10 @@
         --quantized results/models/ebls/seed1337/quantized.safetensors \\
         --artifact /tmp/artifact.bin --ledger /tmp/ledger.json
 
-Room is left for code: as much as the files that scoring imports take, without comments and
-formatting. What a row's decoder takes is less, being packed (pack_row has that ledger, with the
-row's memory). If code and model are not below the limit, the cheapest weights of ±1 are set to 0;
-if that is not enough, the ledger goes to stderr and nothing is written.
+Room is left for code and memory, as much as the settings say; what they take, row by row, is in
+the ledgers of pack_row, which refuses what is over the limit. If the model and that room are not
+below it, the cheapest weights of ±1 are set to 0; if that is not enough, the ledger goes to stderr
+and nothing is written.
 """
 
 from fairway.start import run
@@ -19,15 +19,12 @@ import hashlib
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Literal, TypedDict
 
-# What scoring imports is counted as code; importing it makes this stage depend on it as well.
-import score_targets
-from fairway.artifact.ledger import code_bytes, ledger
+from fairway.artifact.ledger import ledger
 from fairway.artifact.pruning import pack
 from fairway.artifact.quantized import QuantizedModel
-from fairway.files.spec import Count, Share, read_spec
+from fairway.files.spec import Count, Share, Whole, read_spec
 from fairway.provenance import Recording
 from fairway.stage import StageError, atomic_output, stage_parser, write_json
 
@@ -45,6 +42,7 @@ class PackingSettings(TypedDict):
 
     compressor: Literal["lzma", "zstd", "brotli", "ans"]
     prune_fraction: Share
+    room_bytes: Whole
     artifact_bytes: Count
     forecast: ForecastBytes
 
@@ -58,17 +56,16 @@ def main() -> None:
     spec = read_spec(options.spec, PackingSettings)
     recording = Recording(options.provenance, spec, [options.quantized])
     settings, start = spec.settings, time.monotonic()
-    limit = settings["artifact_bytes"]
+    limit, room = settings["artifact_bytes"], settings["room_bytes"]
     quantized = QuantizedModel.load(options.quantized)
-    code = code_bytes(Path(score_targets.__file__))
     packed = pack(
         quantized.stored,
         quantized.diagonals,
         settings["compressor"],
         settings["prune_fraction"],
-        limit - sum(code.values()),
+        limit - room,
     )
-    sizes = ledger(packed.stored, packed.artifact, code, limit)
+    sizes = ledger(packed.stored, packed.artifact, room, limit)
     provenance = {
         "artifact_sha256": hashlib.sha256(packed.artifact).hexdigest(),
         "seed": quantized.provenance["seed"],
@@ -87,9 +84,9 @@ def main() -> None:
     if sizes["headroom_bytes"] <= 0:
         print(json.dumps(result, indent=1), file=sys.stderr)
         raise StageError(
-            f"artifact: {sizes['total_bytes']:,} bytes ({sizes['code_bytes']:,} of code) with "
-            f"{packed.fit.pruned:,} weights pruned; expected less than limits.artifact_bytes, "
-            f"{limit:,}"
+            f"artifact: {sizes['packed_bytes']:,} bytes with {packed.fit.pruned:,} weights "
+            f"pruned; expected less than limits.artifact_bytes, {limit:,}, less "
+            f"packing.room_bytes, {room:,}"
         )
     with atomic_output(options.artifact) as temporary:
         temporary.write_bytes(packed.artifact)

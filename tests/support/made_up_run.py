@@ -78,7 +78,7 @@ def made_up_run(rows: list[str] | None = None, seeds: list[int] | None = None) -
     if rows == ["neural"]:
         config["gates"] = {}
     sections = {name: {"packed": 1000, "raw": 2000} for name in ("index", "int6")}
-    ledger = {"sections": sections, "code_bytes": 69_013, "total_bytes": 71_013}
+    ledger = {"sections": sections, "room_bytes": 69_013, "total_bytes": 71_013}
     ledger |= {"limit_bytes": 16_000_000, "headroom_bytes": 15_928_987, "artifact_sha256": "a"}
     steps = [Step(step, 7 - step / 10, 1.0, 7253, step / 5) for step in (10, 20)]
     both = [

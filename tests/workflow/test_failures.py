@@ -71,7 +71,7 @@ def test_artifact_over_the_limit_fails_with_its_ledger(spare):
     assert done.returncode != 0
     assert "100,000" in done.stdout
     log = spare.file("logs/pack_artifact/ebls.seed1337.log").read_text()
-    assert "code" in log and "packed" in log and "error:" in log.splitlines()[-1]
+    assert "room_bytes" in log and "packed" in log and "error:" in log.splitlines()[-1]
     assert not (spare.directory / artifact).exists()
 
 

@@ -1,22 +1,13 @@
-"""The size ledger of an artifact: what every byte of code and model is spent on."""
+"""The size ledger of an artifact: what every byte of the model is spent on.
 
-from pathlib import Path
+What a row needs with its code and memory is in the row's own ledger (fairway.codec.ledger), and it
+is that one which has to fit. Here a number of bytes is set aside for them.
+"""
+
 from typing import Any
 
 from fairway.artifact.container import section_sizes
 from fairway.artifact.storage import RowIntegers, StoredModel
-from fairway.closure import STAGES, canonical_source, import_closure
-
-
-def code_bytes(script: Path) -> dict[str, int]:
-    """UTF-8 bytes of code of every project file that `script` imports, itself included.
-
-    Comments and formatting do not count, as they do not in the hash of the code.
-    """
-    return {
-        file.relative_to(STAGES).as_posix(): len(canonical_source(file).encode())
-        for file in import_closure(script)
-    }
 
 
 def tensor_bytes(stored: StoredModel) -> dict[str, dict[str, Any]]:
@@ -32,21 +23,18 @@ def tensor_bytes(stored: StoredModel) -> dict[str, dict[str, Any]]:
     return result
 
 
-def ledger(
-    stored: StoredModel, artifact: bytes, code: dict[str, int], limit: int
-) -> dict[str, Any]:
+def ledger(stored: StoredModel, artifact: bytes, room: int, limit: int) -> dict[str, Any]:
     """Every size, in bytes; it fits if `headroom_bytes`, limit less total, is above 0.
 
-    code: of code_bytes; artifact: the model, packed.
+    artifact: the model, packed; room: set aside for code and memory, counted in the total.
     """
-    total = sum(code.values()) + len(artifact)
+    total = len(artifact) + room
     return {
         "limit_bytes": limit,
         "total_bytes": total,
         "headroom_bytes": limit - total,
-        "code_bytes": sum(code.values()),
+        "room_bytes": room,
         "packed_bytes": len(artifact),
         "sections": section_sizes(artifact),
-        "code": code,
         "tensors": tensor_bytes(stored),
     }

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fairway.artifact.container import encode
-from fairway.artifact.ledger import code_bytes, ledger, tensor_bytes
+from fairway.artifact.ledger import ledger, tensor_bytes
 from fairway.artifact.pruning import MAX_PROBES, PruningOrder, fit, pack
 from fairway.artifact.storage import RowIntegers, StoredModel
 from support.tiny_models import tiny_quantized
@@ -103,8 +103,8 @@ def test_pack_prunes_only_as_much_as_it_must():
 def test_ledger_adds_up():
     stored = tiny_quantized().stored
     artifact = encode(stored, "lzma")
-    sizes = ledger(stored, artifact, {"a.py": 100, "b/c.py": 23}, 50_000)
-    assert sizes["code_bytes"] == 123 and sizes["packed_bytes"] == len(artifact)
+    sizes = ledger(stored, artifact, 123, 50_000)
+    assert sizes["room_bytes"] == 123 and sizes["packed_bytes"] == len(artifact)
     assert sizes["total_bytes"] == 123 + len(artifact)
     assert sizes["headroom_bytes"] == 50_000 - 123 - len(artifact)
     assert tensor_bytes(stored)["blocks.0.q.weight"] == {
@@ -113,13 +113,3 @@ def test_ledger_adds_up():
     assert (
         tensor_bytes(stored)["skip_weights"]["bytes"] == 4 * stored.tensors["skip_weights"].numel()
     )
-
-
-def test_code_bytes_ignore_comments_and_formatting(tmp_path):
-    import fairway.artifact.ledger
-
-    files = code_bytes(fairway.artifact.ledger.STAGES / "score_targets.py")
-    assert "score_targets.py" in files and "fairway/model/network.py" in files
-    assert "fairway/artifact/gptq.py" not in files and "fairway/artifact/pruning.py" not in files
-    source = (fairway.artifact.ledger.STAGES / "fairway/artifact/container.py").read_bytes()
-    assert 0 < files["fairway/artifact/container.py"] < len(source)

@@ -72,7 +72,7 @@ QUANTIZATION = {
     "clip_percentiles": [0.999, 0.9995, 0.9999, 0.99999, 1.0],
     "fp16_below": 65_536,
 }
-PACKING = {"compressor": "lzma", "prune_fraction": 0.02}
+PACKING = {"compressor": "lzma", "prune_fraction": 0.02, "room_bytes": 80_000}
 RECORD = {
     "seeds": [1337, 2024, 2025],
     "ranks": 8,

@@ -217,13 +217,13 @@ def _model(run: Run, model: str) -> Iterator[Section]:
     yield Section(f"Quantising: {model}", words, figures)
     ledger = found.ledger
     parts = {name: size["packed"] for name, size in ledger["sections"].items()}
-    parts["code"] = ledger["code_bytes"]
+    parts["room"] = ledger["room_bytes"]
     figure = model_figures.ledger_bar(parts, ledger["limit_bytes"])
     words = (
         f"{ledger['total_bytes']:,} of {ledger['limit_bytes']:,} bytes are used, "
-        f"{ledger['headroom_bytes']:,} are left. The code is what scoring imports, unpacked: "
-        "room for that of a decoder, which is packed. The rest are the model's sections, each "
-        "compressed by itself."
+        f"{ledger['headroom_bytes']:,} are left. Of the model each section is compressed by "
+        "itself; the room is left for what rows need beside it, code and memory, which their own "
+        "ledgers count."
     )
     yield Section(f"Bytes: {model}", words, {f"bytes_{model}": ("Bytes by what they are", figure)})
 
