@@ -1,11 +1,11 @@
 """Logs of other people's parameter-golf entries as tables like ours.
 
-    python stages/import_logs.py ../shared/data/logs/parameter-golf-796/*.log \\
-        --folder results/imported/parameter-golf-796
+    python stages/import_logs.py ../shared/data/logs/parameter-golf-796/*.log
 
-Reads the logs of one entry, a log a seed, and writes seeds.csv and summary.csv under --folder in
-the form of results/seeds.csv and results/summary.csv; what a log does not say stays empty (no log
-says Z, nor whether a score is a code length). Prints mean, standard deviation and times, and the
+Reads the logs of one entry, a log a seed, and writes seeds.csv and summary.csv under --folder (left
+out: results/imported/ and the entry's name) in the form of results/seeds.csv and
+results/summary.csv; what a log does not say stays empty (no log says Z, nor whether a score is a
+code length). Prints mean, standard deviation and times, and the
 lines for `references` in a configuration, so that rows can be compared with the entry.
 """
 
@@ -25,9 +25,10 @@ def main() -> None:
     )
     parser.add_argument("logs", type=Path, nargs="+", help="logs of one entry, one a seed")
     parser.add_argument("--name", help="of the entry; default: the folder of the first log")
-    parser.add_argument("--folder", type=Path, required=True, help="output: of both tables")
+    parser.add_argument("--folder", type=Path, help="output: of both tables")
     args = parser.parse_args()
     name = args.name or args.logs[0].resolve().parent.name
+    folder = args.folder or Path("results/imported") / name
     runs = {}
     for path in args.logs:
         lines = require_file(path).read_text(errors="replace").splitlines()
@@ -38,7 +39,7 @@ def main() -> None:
     seeds = imported_seeds(name, list(runs.values()))
     summary = imported_summary(seeds)
     for file, table in (("seeds.csv", seeds), ("summary.csv", summary)):
-        with atomic_output(args.folder / file) as temporary:
+        with atomic_output(folder / file) as temporary:
             table.to_csv(temporary, index=False)
     print(in_words(seeds) + as_reference(name, seeds), end="")
 

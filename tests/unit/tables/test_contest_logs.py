@@ -140,15 +140,16 @@ def test_a_reference_has_a_name_that_a_key_may_have():
 
 def test_the_records_three_logs_give_its_published_table(tmp_path):
     logs = sorted(require_shared("data/logs/parameter-golf-796").glob("*.log"))
-    command = [sys.executable, SCRIPT, *logs, "--folder", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, SCRIPT, *logs]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "BPB 0.43738, std 0.00031 (3 seeds)" in done.stdout
-    seeds = pd.read_csv(tmp_path / "seeds.csv").set_index("seed")
+    folder = tmp_path / "results/imported/parameter-golf-796"
+    seeds = pd.read_csv(folder / "seeds.csv").set_index("seed")
     assert seeds["bpb"].to_dict() == {1337: 0.43706735, 2024: 0.43738561, 2025: 0.43768394}
     assert seeds["artifact_bytes"].to_dict() == {
         **{1337: 15994785, 2024: 15949881, 2025: 15992965},
     }
-    summary = pd.read_csv(tmp_path / "summary.csv").iloc[0]
+    summary = pd.read_csv(folder / "summary.csv").iloc[0]
     assert summary["seeds"] == 3 and summary["bpb_mean"] == pytest.approx(0.43737897)
     assert summary[["z_mean", "is_code_length"]].isna().all(), "no log says them"
 
