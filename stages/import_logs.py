@@ -2,11 +2,11 @@
 
     python stages/import_logs.py ../shared/data/logs/parameter-golf-796/*.log
 
-Reads the logs of one entry, a log a seed, and writes seeds.csv and summary.csv under --folder (left
-out: results/imported/ and the entry's name) in the form of results/seeds.csv and
-results/summary.csv; what a log does not say stays empty (no log says Z, nor whether a score is a
-code length). Prints mean, standard deviation and times, and the
-lines for `references` in a configuration, so that rows can be compared with the entry.
+Reads the logs of one entry, a log a seed, and writes seeds.csv and summary.csv under --folder
+(left out: results/imported/ENTRY) in the form of results/seeds.csv and results/summary.csv; what a
+log does not say stays empty (no log says Z, nor whether a score is a code length). Prints mean,
+standard deviation and times, and the lines for `references` in a configuration, so that rows can
+be compared with the entry.
 """
 
 from fairway.start import run
