@@ -37,14 +37,22 @@ figure { margin: 0; min-width: 0; }
 figure svg { width: 100%; height: auto; display: block; }
 figure svg text { font-family: inherit; }
 .scroll { overflow-x: auto; margin-bottom: 14px; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: separate; border-spacing: 0; font-size: .9rem; line-height: 22px;
+  font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 4px 12px; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
+  background: var(--card); }
 .left td, .left th { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 .left td:first-child { overflow-wrap: normal; }
 th { color: var(--soft); font-weight: 600; }
 code { font-size: .85rem; overflow-wrap: anywhere; }
+@media (max-width: 600px) {
+  main { padding: 16px 8px 48px; }
+  section { padding: 14px 12px; }
+  table { font-size: .8rem; line-height: 20px; }
+  th, td { padding: 4px 7px; }
+}
 </style>
 </head>
 <body>

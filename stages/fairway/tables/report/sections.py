@@ -147,9 +147,11 @@ def _inside(run: Run) -> Iterator[Section]:
     if cached:
         shares, hits = row_figures.by_order(cached)
         words = (
-            "First, where the nats are: most of what is left to pay is where only short contexts "
-            "matched, or none. Second, how often the token that came was among those seen behind "
-            "the matched context. In a hashed cache long matches are mostly collisions."
+            "First, at which matched order each row's nats are paid. Exact counts leave most of "
+            "them to short contexts, unless long ones recur; in full hash tables every context "
+            "seems known, and they are at the highest order. Second, how often the token that "
+            "came was among those seen behind the matched context: in a full hash table by "
+            "collision."
         )
         figures = {
             "nats_by_order": ("Share of nats by matched order", shares),
@@ -157,8 +159,9 @@ def _inside(run: Run) -> Iterator[Section]:
         }
         yield Section("By matched order", words, figures)
     words = (
-        "A cache warms up: its rows fall from left to right. Without prefill every rank begins "
-        "with empty tables, and the curve of such a row has a tooth at every rank's beginning."
+        "A cache that begins empty warms up, and its rows fall from left to right; with a memory "
+        "it begins warm. Without prefill every rank begins with empty tables, and the curve of "
+        "such a row has a tooth at every rank's beginning."
     )
     picture = "Bits per byte along the validation text"
     figures = {"along_text": (picture, row_figures.along_text(run.profiles))}
@@ -216,7 +219,7 @@ def _model(run: Run, model: str) -> Iterator[Section]:
     figures = {f"quantisation_{model}": ("Relative error by matrix", figure)}
     yield Section(f"Quantising: {model}", words, figures)
     ledger = found.ledger
-    parts = {name: size["packed"] for name, size in ledger["sections"].items()}
+    parts = {name: size["packed"] for name, size in ledger["sections"].items() if size["packed"]}
     parts["room"] = ledger["room_bytes"]
     figure = model_figures.ledger_bar(parts, ledger["limit_bytes"])
     words = (
