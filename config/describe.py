@@ -54,7 +54,7 @@ def default(schema: dict[str, Any]) -> str:
     """A key's default as YAML, or nothing where it has none."""
     if "default" not in schema:
         return ""
-    text = yaml.safe_dump(schema["default"], default_flow_style=True)
+    text = yaml.safe_dump(schema["default"], default_flow_style=True, width=1 << 20)  # one line
     return f"`{text.strip().removesuffix('...').strip()}`"
 
 
