@@ -19,32 +19,14 @@ import hashlib
 import json
 import sys
 import time
-from typing import Literal, TypedDict
 
 from fairway.artifact.ledger import ledger
 from fairway.artifact.pruning import pack
 from fairway.artifact.quantized import QuantizedModel
-from fairway.files.spec import Count, Share, Whole, read_spec
+from fairway.artifact.settings import PackingSettings
+from fairway.files.spec import read_spec
 from fairway.provenance import Recording
 from fairway.stage import StageError, atomic_output, stage_parser, write_json
-
-
-class ForecastBytes(TypedDict):
-    """What the configuration made expect of the artifact's size."""
-
-    low: int
-    expected: int
-    high: int
-
-
-class PackingSettings(TypedDict):
-    """What this stage depends on: the `packing` section, the limit and the forecast."""
-
-    compressor: Literal["lzma", "zstd", "brotli", "ans"]
-    prune_fraction: Share
-    room_bytes: Whole
-    artifact_bytes: Count
-    forecast: ForecastBytes
 
 
 def arguments() -> argparse.Namespace:

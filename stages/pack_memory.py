@@ -21,18 +21,11 @@ from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import read_shard
 from fairway.counting.memories import pack_memory
 from fairway.counting.memory_text import last_tokens, pack_within, tokens_of_documents
-from fairway.counting.settings import MemoryEntry, MemorySettings
-from fairway.files.spec import Count, Name, read_spec
+from fairway.counting.settings import MemorySettings, PackedMemory
+from fairway.files.spec import read_spec
 from fairway.progress import Progress
 from fairway.provenance import Recording
 from fairway.stage import StageError, atomic_output, stage_parser, write_json
-
-
-class PackedMemory(MemoryEntry):
-    """What this stage depends on. memory: its name."""
-
-    memory: Name
-    artifact_bytes: Count
 
 
 def arguments() -> argparse.Namespace:

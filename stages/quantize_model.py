@@ -15,7 +15,6 @@ from fairway.start import run
 
 import argparse
 import time
-from typing import Annotated, TypedDict
 
 import numpy as np
 
@@ -24,10 +23,10 @@ from fairway.artifact.gptq import Gptq, GptqSettings
 from fairway.artifact.kinds import storage_kinds
 from fairway.artifact.quantization import matrices, quantize
 from fairway.artifact.rates import Choice
+from fairway.artifact.settings import QuantizationSettings
 from fairway.artifact.steps import StepSettings, choose_steps, some_of
 from fairway.corpus.manifest import Manifest
-from fairway.files.records import Within
-from fairway.files.spec import Count, Device, Precision, Size, Threads, Whole, read_spec
+from fairway.files.spec import read_spec
 from fairway.machine.devices import prepare_device
 from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
@@ -36,27 +35,6 @@ from fairway.progress import Progress
 from fairway.provenance import Recording
 from fairway.stage import StageError, stage_parser, write_json
 from fairway.training.checkpoints import Checkpoint
-
-Percentile = Annotated[float, Within(1e-9, 1)]
-Sigma = Annotated[float, Within(0, 1000, between=True)]
-Bits = Annotated[float, Within(0, 8)]
-
-
-class QuantizationSettings(TypedDict):
-    """What this stage depends on: the `quantization` section."""
-
-    device: Device
-    threads: Threads
-    precision: Precision
-    calibration_tokens: Count
-    batch_sequences: Count
-    damping: Size
-    block: Count
-    clip_percentiles: Annotated[list[Percentile], Within(1, 100)]
-    clip_sigmas: tuple[Sigma, Sigma] | None
-    bits_per_weight: Bits | None
-    fp16_mantissa_bits: Annotated[int, Within(1, 10)]
-    fp16_below: Whole
 
 
 def arguments() -> argparse.Namespace:

@@ -17,12 +17,11 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
 
 import torch
 
 from fairway.corpus.manifest import Manifest
-from fairway.files.spec import Spec, Vocabulary, read_spec
+from fairway.files.spec import Spec, read_spec
 from fairway.model.architecture import ModelConfig
 from fairway.model.initialization import initialize
 from fairway.model.network import Model
@@ -40,16 +39,8 @@ from fairway.training.processes import (
     launch,
     own_place,
 )
-from fairway.training.settings import TrainingSettings
+from fairway.training.settings import ModelSettings, TrainingSettings
 from fairway.training.step import Training
-
-
-class ModelSettings(TypedDict):
-    """What this stage depends on: a model's sections `architecture` and `training`."""
-
-    architecture: dict[str, Any]
-    training: dict[str, Any]
-    vocabulary: Vocabulary
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,23 @@ runs). The folder is checked as check_submission does, and is not made if anythi
 from fairway.start import run
 
 import shutil
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
+from fairway.artifact.settings import PackingSettings, QuantizationSettings
 from fairway.bundle import bundle, code_files
 from fairway.closure import STAGES, imported_packages
-from fairway.files.spec import Name, Seed, read_spec
+from fairway.counting.settings import CountSettings, PackedMemory
+from fairway.files.spec import Count, Name, Seed, Vocabulary, read_spec
+from fairway.model.architecture import ModelConfig
 from fairway.provenance import Recording
 from fairway.rows.settings import RowSettings
+from fairway.scoring.settings import ScoringSettings
 from fairway.stage import StageError, stage_parser
 from fairway.submission.checks import problems
 from fairway.submission.finished import FinishedRow, best_row
 from fairway.submission.folder import files, requirements
 from fairway.tables.settings import Limits
+from fairway.training.settings import ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:  # never imported, only named: the code that is packed is code of this stage
     import train_gpt
@@ -51,12 +56,31 @@ class HandedIn(TypedDict):
     allow_invalid: bool
 
 
+class GivenCorpus(TypedDict):
+    """What the script's encode_corpus is told beside the shards that its caller has."""
+
+    vocabulary: Vocabulary
+    minimum_documents: Count
+
+
+class Stages(TypedDict):
+    """Settings of the stages that a row's script runs; the last two where there is a cache."""
+
+    encode_corpus: GivenCorpus
+    train_model: ModelSettings
+    quantize_model: QuantizationSettings
+    pack_artifact: PackingSettings
+    score_targets: ScoringSettings
+    count_ngrams: NotRequired[CountSettings]
+    pack_memory: NotRequired[PackedMemory]
+
+
 class Script(TypedDict):
-    """What a row's script is started with; its stages read theirs themselves."""
+    """What a row's script is started with."""
 
     row: RowSettings
     seed: Seed
-    stages: dict[str, dict[str, Any]]
+    stages: Stages
 
 
 class SubmissionSettings(TypedDict):
@@ -67,9 +91,15 @@ class SubmissionSettings(TypedDict):
     rows: dict[str, Script]
 
 
-def script(entry: dict[str, Any]) -> bytes:
+def script(entry: Script) -> bytes:
     """train_gpt.py of a row. entry: its settings and those of its stages."""
     return bundle(code_files(SCRIPTS), "train_gpt", entry)
+
+
+def require_model(model: ModelSettings) -> None:
+    """Raise StageError unless a model's sections are what its stages take."""
+    config = ModelConfig.from_settings(model["architecture"], model["vocabulary"])
+    TrainingSettings.from_settings(model["training"]).require_context(config.rope_context)
 
 
 def packages() -> set[str]:
@@ -89,6 +119,7 @@ def main() -> None:
     if row.row not in settings["rows"]:
         raise StageError(f"{args.spec}: no row {row.row}; expected its settings in `rows`")
     entry = settings["rows"][row.row]
+    require_model(entry["stages"]["train_model"])
     made = files(row, who, entry, limits, script(entry))
     made["requirements.txt"] = requirements(PINNED, packages()).encode()
     making = args.folder.with_name(f".{args.folder.name}.tmp")

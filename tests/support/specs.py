@@ -150,6 +150,11 @@ def _reported(settings: Any) -> None:
         checked_config(config, "spec")
 
 
+def _handed_in(settings: Any) -> None:
+    for script in settings["rows"].values():
+        write_submission.require_model(script["stages"]["train_model"])
+
+
 _USES: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("audit_cache", "count_ngrams"), _counted),
     **dict.fromkeys(("train_tokenizer", "encode_corpus"), source_files),
@@ -160,4 +165,5 @@ _USES: dict[str, Callable[[Any], Any]] = {
     "sweep_row": _swept,
     "train_model": _trained,
     "write_report": _reported,
+    "write_submission": _handed_in,
 }

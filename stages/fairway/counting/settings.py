@@ -34,6 +34,13 @@ class MemoryEntry(TypedDict):
     compressor: str
 
 
+class PackedMemory(MemoryEntry):
+    """What pack_memory depends on. memory: its name."""
+
+    memory: Name
+    artifact_bytes: Count
+
+
 class CacheEntry(TypedDict):
     """An entry of `caches`, as written, with that of its memory; see CacheSettings."""
 

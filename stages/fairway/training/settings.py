@@ -1,14 +1,22 @@
 """A model's `training` section, checked; no torch."""
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from fairway.files.records import Within, build
-from fairway.files.spec import Count, Device, Precision, Share, Size, Threads, Whole
+from fairway.files.spec import Count, Device, Precision, Share, Size, Threads, Vocabulary, Whole
 from fairway.stage import StageError
 
 MICRO_BATCHES = 8  # per optimiser step, over all processes
 KERNELS = ("leaky_square", "turned", "without_own_value")  # that there are, of Triton
+
+
+class ModelSettings(TypedDict):
+    """What train_model depends on: a model's sections `architecture` and `training`."""
+
+    architecture: dict[str, Any]
+    training: dict[str, Any]
+    vocabulary: Vocabulary
 
 
 @dataclass(frozen=True)
