@@ -26,7 +26,7 @@ rule write_report:
     benchmark:
         "results/benchmarks/write_report.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "write_report",
@@ -52,6 +52,6 @@ rule write_submission:
     benchmark:
         "results/benchmarks/write_submission.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command("write_submission", "--results results --folder {output.folder}")

@@ -14,7 +14,7 @@ rule pack_memory:
     benchmark:
         "results/benchmarks/pack_memory/{memory}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "pack_memory",
@@ -86,7 +86,7 @@ rule pack_row:
     benchmark:
         "results/benchmarks/pack_row/{row}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     shell:
         plan.command(
             "pack_row",

@@ -29,7 +29,7 @@ rule sweep_row:
     benchmark:
         "results/benchmarks/sweep_row/{sweep}.tsv"
     conda:
-        "../envs/cpu.yaml"
+        CPU
     threads: 2
     shell:
         plan.command(

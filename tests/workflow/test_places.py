@@ -54,10 +54,12 @@ def test_any_name_any_folder_and_any_shell(tmp_path, settings):
     leaks |= {"PYTHONSAFEPATH": "1", "PYTHONOPTIMIZE": "2", "PYTHONWARNINGS": "error"}
     command = [sys.executable, "-E", checkout / "envs" / "launch.py", "--cores", "1"]
     command += ["--configfile", settings, "--directory", f"{SIGNS} too", "--", TOKENIZER]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment() | leaks, text=True, capture_output=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    kinds = ["results/summary.csv", "report", "submission", "results/sweeps/buckets.csv"]
+    for words in (command, [*command[:-2], "--dry-run", "--", *kinds]):  # rules of every kind
+        done = subprocess.run(
+            words, cwd=tmp_path, env=environment() | leaks, text=True, capture_output=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / f"{SIGNS} too" / TOKENIZER).is_file()
     assert list(tmp_path.rglob("here")) == []
 
