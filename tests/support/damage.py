@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import lzma
 import struct
 import zipfile
 import zlib
@@ -161,6 +160,13 @@ def fwtx(content: bytes, generator: np.random.Generator) -> bytes:
     return MAGIC + struct.pack("<I", zlib.crc32(rest)) + rest
 
 
+@cache
+def _memory_bomb(name: Compressor) -> bytes:
+    """What a memory of very many tokens packs to, behind its header."""
+    packed = memories.pack_memory(np.zeros(_BOMB // 2, np.uint16), 2, 32 * "00", name)
+    return packed[len(memories.MAGIC) + 32 + 41 :]
+
+
 def memory(content: bytes, generator: np.random.Generator) -> bytes:
     """Another memory: bytes, numbers of the header or payload changed, the SHA-256 right again."""
     start = len(memories.MAGIC) + 32
@@ -173,8 +179,9 @@ def memory(content: bytes, generator: np.random.Generator) -> bytes:
     elif kind == 2:
         rest = rest[:40] + bytes([int(generator.integers(3))]) + rest[41:]
     elif kind == 3:
-        bomb = lzma.compress(bytes(_BOMB), preset=0)
-        rest = rest[:41] + chosen(generator, (b"", bomb, zstandard.compress(bytes(_BOMB))))
+        name = chosen(generator, COMPRESSORS)
+        payload = chosen(generator, (b"", _memory_bomb(name)))
+        rest = rest[:40] + bytes([COMPRESSORS.index(name)]) + payload
     else:
         rest = rest[:41] + changed_bytes(rest[41:], generator)
     return memories.MAGIC + hashlib.sha256(rest).digest() + rest
