@@ -9,6 +9,7 @@ import ast
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -47,14 +48,17 @@ def imported_packages(script: Path, root: Path = STAGES) -> list[str]:
 
 
 @cache
-def _imported_files(file: Path, root: Path) -> tuple[Path, ...]:
-    found: set[Path] = set()
-    for module in _read(file)[0]:
-        parts = module.split(".")
-        for depth in range(1, len(parts) + 1):
-            base = root.joinpath(*parts[:depth])
-            found.update(p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file())
-    return tuple(sorted(found))
+def _imported_files(file: Path, root: Path) -> frozenset[Path]:
+    return frozenset().union(*(_files_of(module, root) for module in _read(file)[0]))
+
+
+@cache
+def _files_of(module: str, root: Path) -> frozenset[Path]:
+    """Files that run when a module is imported: its own and those of the packages it is in."""
+    base = root.joinpath(*module.split("."))
+    own = {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
+    package = module.rpartition(".")[0]
+    return own | _files_of(package, root) if package else frozenset(own)
 
 
 def canonical_source(file: Path) -> str:
@@ -68,15 +72,15 @@ def code_sha256(script: Path, root: Path = STAGES) -> str:
     digest = hashlib.sha256()
     for file in import_closure(script, root):
         digest.update(os.path.relpath(file, root).encode() + b"\0")
-        digest.update(_read(file)[1].encode() + b"\0")
+        digest.update(_read(file)[1])
     return digest.hexdigest()
 
 
 @cache
-def _read(file: Path) -> tuple[frozenset[str], str]:
-    """Everything that a file's imports may mean, modules and names in them; and its code."""
+def _read(file: Path) -> tuple[frozenset[str], bytes]:
+    """What a file's imports may mean, modules and names in them; and the SHA-256 of its code."""
     modules, tree = _code(file)
-    return modules, ast.dump(tree)
+    return modules, hashlib.sha256(ast.dump(tree).encode()).digest()
 
 
 def _code(file: Path) -> tuple[frozenset[str], ast.Module]:
@@ -87,7 +91,7 @@ def _code(file: Path) -> tuple[frozenset[str], ast.Module]:
     tree = ast.parse(file.read_bytes(), filename=str(file))
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     modules: set[str] = set()
-    for node in ast.walk(tree):
+    for node in (tree, *_statements(tree)):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -96,3 +100,11 @@ def _code(file: Path) -> tuple[frozenset[str], ast.Module]:
         elif isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return frozenset(modules), tree
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements in a syntax tree, with no look at expressions, which are most of it."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for statement in getattr(node, part, ()):
+            yield statement
+            yield from _statements(statement)
