@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support.forked_snakemake import forked_snakemake
+
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = ROOT / "config" / "smoke.yaml"
 CHECKOUT_PARTS = ("Snakefile", "rules", "config.yaml", "config", "stages", "envs", "profiles")
@@ -46,8 +48,11 @@ class Workflow:
 
     def run(self, *arguments: str, override: dict | None = None) -> subprocess.CompletedProcess:
         """Run snakemake to its end; output and errors together in stdout."""
+        command = self.command(*arguments, override=override)
+        if "--dry-run" in arguments:
+            return forked_snakemake(command[3:], self.checkout)
         return subprocess.run(
-            self.command(*arguments, override=override),
+            command,
             env=environment(),
             text=True,
             stdout=subprocess.PIPE,
