@@ -17,7 +17,7 @@ from support.interpreters import interpreter_with
 from workflow.conftest import ROOT, SMOKE, Workflow, environment, job_counts
 from workflow.test_failures import child_command
 
-ONE_ROW = "results/rows/hashed7_empty/seed2024.json"
+ONE_ROW = "results/rows/hashed7/seed2024.json"
 
 
 def launch_command(
@@ -62,7 +62,7 @@ def errors(output: str) -> list[str]:
     [
         ("models/ebls/seed2024/artifact.bin", flipped, "results/models/ebls/seed2024/audit.npz"),
         ("models/ebls/seed2024/scores/rank0.npz", truncated, ONE_ROW),
-        ("counts/hashed7_empty/rank1.npz", truncated, ONE_ROW),
+        ("counts/hashed7/rank1.npz", truncated, ONE_ROW),
     ],
     ids=["artifact", "scores", "counts"],
 )
@@ -116,7 +116,7 @@ def test_scoring_rank_killed_between_its_outputs_is_the_only_job_to_rerun(spare,
 @pytest.mark.slow
 def test_full_disk_is_one_line_and_leaves_nothing_half_written(spare):
     """Files end at half of a count shard; Snakemake's own are smaller."""
-    folder = spare.file("counts/hashed7_empty")
+    folder = spare.file("counts/hashed7")
     before = {path: path.read_bytes() for path in folder.glob("rank*.npz")}
     for path in [*before, folder / "stats.json"]:
         path.unlink()
@@ -125,13 +125,13 @@ def test_full_disk_is_one_line_and_leaves_nothing_half_written(spare):
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    name = "results/counts/hashed7_empty/stats.json"
+    name = "results/counts/hashed7/stats.json"
     done = launch(spare, "--", name, preexec_fn=fill)
     assert done.returncode != 0 and "Traceback" not in done.stdout
-    shard = "results/counts/hashed7_empty/rank0.npz"
+    shard = "results/counts/hashed7/rank0.npz"
     message = f"count_ngrams.py: error: {shard}: cannot write: File too large"
     assert errors(done.stdout) == [message]
-    assert spare.file("logs/count_ngrams/hashed7_empty.log").read_text().count(message) == 1
+    assert spare.file("logs/count_ngrams/hashed7.log").read_text().count(message) == 1
     assert [path.name for path in folder.iterdir()] == ["audit.npz"]
     assert launch(spare, "--", name).returncode == 0
     assert {path: path.read_bytes() for path in before} == before
@@ -158,21 +158,25 @@ def test_second_run_waits_for_the_first_and_finds_nothing_to_do(smoke):
 
 @pytest.mark.slow
 def test_killed_snakemake_leaves_nothing_that_the_next_run_cannot_mend(spare):
-    override = {"caches": {"exact15": {"max_order": 9}}}
-    command = spare.command(override=override)
+    override, counts = (
+        {"caches": {"exact15": {"max_order": 9}}},
+        "results/counts/exact15/stats.json",
+    )
+    command = spare.command("--", counts, override=override)
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
     job = wait_for_job(process, "count_ngrams.py")
     shell = job.parent()
     process.kill()
     process.wait()
     changed = spare.directory / "override.yaml"
-    done = launch(spare, changed)
+    done = launch(spare, changed, "--", counts)
     assert done.returncode != 0 and "is in use by pid" in done.stdout
     job.kill()
     psutil.wait_procs([job, shell], timeout=60)
-    done = launch(spare, changed)
+    done = launch(spare, changed, "--", counts)
     assert done.returncode == 0 and "removing the lock" in done.stdout, done.stdout
-    assert spare.planned(override) == {}
+    planned = spare.planned(override)
+    assert "count_ngrams" not in planned and planned["audit_cache"] == 1
 
 
 def wait_for_job(snakemake: subprocess.Popen, script: str) -> psutil.Process:

@@ -55,14 +55,16 @@ def test_decodable_row_is_proven(smoke, row):
 
 def test_hashed_row_is_refused_with_the_reason(smoke, tmp_path):
     content = json.loads(smoke.spec("prove_row", "exact15_adaptive").read_text())
-    of_row = json.loads(smoke.spec("mix_scores", "hashed15").read_text())["settings"]
+    of_row = json.loads(smoke.spec("mix_scores", "hashed15_adaptive").read_text())["settings"]
     del of_row["audit"]
     content["settings"] |= of_row  # no job of this row has such a spec
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps(content))
-    done = prove(smoke, tmp_path, "hashed15", spec, smoke.file(f"{MODEL}/scores/rank0.npz"))
+    done = prove(
+        smoke, tmp_path, "hashed15_adaptive", spec, smoke.file(f"{MODEL}/scores/rank0.npz")
+    )
     assert done.returncode == 2
-    assert "error: row hashed15: its counts are hashed, so its prob" in done.stderr
+    assert "error: row hashed15_adaptive: its counts are hashed, so its prob" in done.stderr
     assert list(tmp_path.iterdir()) == [spec]
 
 

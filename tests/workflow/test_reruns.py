@@ -6,11 +6,10 @@ import time
 import pytest
 import yaml
 
-from workflow.conftest import ROOT, SMOKE
+from workflow.conftest import SMOKE
 
-CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 SIZES = yaml.safe_load(SMOKE.read_text())
-ROWS, SEEDS, RANKS = CONFIG["rows"], len(SIZES["seeds"]), SIZES["ranks"]
+ROWS, SEEDS, RANKS = SIZES["rows"], len(SIZES["seeds"]), SIZES["ranks"]
 CACHES = {row["cache"] for row in ROWS} - {"none"}
 MODEL_JOBS = {
     "train_model": SEEDS,
