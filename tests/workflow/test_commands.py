@@ -20,21 +20,40 @@ sys.path.insert(0, str(ROOT / "envs"))
 from launch import NO_TABLE, remove_stale_lock
 
 
+def bare_checkout(folder: Path) -> Path:
+    """Its envs/, with requirements that need no download."""
+    envs = folder / "a checkout" / "envs"
+    envs.mkdir(parents=True)
+    for name in ("prepare.sh", "prepare.py"):
+        shutil.copy2(ROOT / "envs" / name, envs)
+    (envs / "requirements.txt").write_text("# nothing\n")
+    return envs
+
+
 @pytest.fixture
 def bare(tmp_path) -> Path:
-    """A checkout's envs/ with requirements that need no download."""
-    folder = tmp_path / "a checkout" / "envs"
-    folder.mkdir(parents=True)
-    for name in ("prepare.sh", "prepare.py"):
-        shutil.copy2(ROOT / "envs" / name, folder)
-    (folder / "requirements.txt").write_text("# nothing\n")
+    return bare_checkout(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """One whose .venv was made, by two at once, whatever the caller's shell says."""
+    folder = bare_checkout(tmp_path_factory.mktemp("made"))
+    elsewhere = folder.parent / "elsewhere"
+    (elsewhere / "envs").mkdir(parents=True)
+    variables = {"CDPATH": str(elsewhere), "PYTHONHOME": "/no", "PYTHONPATH": "/no"}
+    both = [prepare(folder, cwd=folder.parent, script="envs/prepare.sh", **variables)]
+    both.append(prepare(folder))
+    assert sum("installing" in text for text in messages(*both)) == 1
     return folder
 
 
-def prepare(folder: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        ["sh", folder / "prepare.sh"], cwd="/", text=True, stderr=subprocess.PIPE
-    )
+def prepare(
+    folder: Path, cwd: Path | str = "/", script: Path | str = "", **variables: str
+) -> subprocess.Popen:
+    command = ["sh", script or folder / "prepare.sh"]
+    environment = os.environ | variables
+    return subprocess.Popen(command, cwd=cwd, env=environment, text=True, stderr=subprocess.PIPE)
 
 
 def messages(*processes: subprocess.Popen) -> list[str]:
@@ -43,30 +62,33 @@ def messages(*processes: subprocess.Popen) -> list[str]:
     return found
 
 
-def test_environment_is_made_once_by_two_at_once(bare):
-    made = messages(prepare(bare), prepare(bare))
-    assert sum("installing" in text for text in made) == 1
-    assert (bare.parent / ".venv/bin/python").exists()
-    assert messages(prepare(bare)) == [""], "made already"
+def test_environment_that_is_there_is_left_alone(made):
+    messages(prepare(made))
+    assert (made.parent / ".venv/bin/python").exists()
+    assert messages(prepare(made)) == [""]
 
 
-def test_environment_is_renewed_when_stale_or_unfinished(bare):
-    messages(prepare(bare))
-    (bare / "requirements.txt").write_text("# other pins\n")
-    assert "installing" in messages(prepare(bare))[0]
-    stamp = bare.parent / ".venv/fairway-stamp"
-    stamp.unlink()
-    (bare.parent / ".venv/bin/python").unlink()
-    assert "installing" in messages(prepare(bare))[0]
+def test_environment_is_renewed_when_stale(made):
+    (made / "requirements.txt").write_text("# other pins\n")
+    assert "installing" in messages(prepare(made))[0]
+
+
+def test_environment_is_made_again_when_unfinished(made):
+    stamp = made.parent / ".venv/fairway-stamp"
+    stamp.unlink(missing_ok=True)
+    (made.parent / ".venv/bin/python").unlink()
+    assert "installing" in messages(prepare(made))[0]
     assert stamp.exists()
 
 
-def test_failed_installation_is_one_line_and_not_taken_for_whole(bare):
-    (bare / "requirements.txt").write_text("./no/such/package\n")
-    process = prepare(bare)
+def test_failed_installation_is_one_line_and_not_taken_for_whole(made):
+    pins = (made / "requirements.txt").read_text()
+    (made / "requirements.txt").write_text("./no/such/package\n")
+    process = prepare(made)
     text = process.communicate()[1]
     assert process.returncode == 1 and text.splitlines()[-1].startswith("error: envs/requirements")
-    assert not (bare.parent / ".venv/fairway-stamp").exists()
+    assert not (made.parent / ".venv/fairway-stamp").exists()
+    (made / "requirements.txt").write_text(pins)
 
 
 def test_checkout_that_cannot_be_written_is_one_line(bare):
@@ -74,18 +96,6 @@ def test_checkout_that_cannot_be_written_is_one_line(bare):
     process = prepare(bare)
     (line,) = process.communicate()[1].splitlines()
     assert process.returncode == 1 and line.startswith(f"error: {bare.parent}/.venv.lock: ")
-
-
-def test_environment_is_made_whatever_the_caller_s_shell_says(bare):
-    (bare.parent / "elsewhere" / "envs").mkdir(parents=True)
-    variables = {
-        "CDPATH": str(bare.parent / "elsewhere"),
-        "PYTHONHOME": "/no",
-        "PYTHONPATH": "/no",
-    }
-    command = ["sh", "envs/prepare.sh"]
-    subprocess.run(command, cwd=bare.parent, env=os.environ | variables, check=True)
-    assert (bare.parent / ".venv/bin/python").exists()
 
 
 @pytest.mark.parametrize(
