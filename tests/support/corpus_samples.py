@@ -1,13 +1,18 @@
 """Small texts, tokenizers and stage runs shared by the corpus tests."""
 
+from fairway.start import run
+
 import hashlib
 import io
 import json
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
@@ -86,11 +91,23 @@ def write_jsonl(path: Path, texts: list[str]) -> Path:
 def run_stage(
     name: str, folder: Path, settings: dict[str, Any], *flags: str, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run a stage script in `folder`, with a spec of these settings written there."""
+    """Run a stage in `folder`, with a spec of these settings written there.
+
+    In this process, which has imported it already; in one of its own where `options` are given.
+    """
     spec = folder / "spec.json"
     spec.write_text(json.dumps({"code": "test", "settings": settings}))
-    command = [sys.executable, str(STAGES / f"{name}.py"), "--spec", str(spec), *flags]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, **options)
+    command = [str(STAGES / f"{name}.py"), "--spec", str(spec), *flags]
+    if options:
+        command = [sys.executable, *command]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, **options)
+    said, code = io.StringIO(), 0
+    with chdir(folder), redirect_stderr(said), mock.patch.object(sys, "argv", command):
+        try:
+            run(import_module(name).main)
+        except SystemExit as end:
+            code = end.code
+    return subprocess.CompletedProcess(command, code, "", said.getvalue())
 
 
 ENCODE_FLAGS = (
