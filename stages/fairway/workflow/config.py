@@ -1,7 +1,7 @@
 """The configuration: checked against a closed schema, defaults filled in, references resolved.
 
 Every fault is one line that names the key, the value found and what was expected. Used by the
-Snakefile only.
+Snakefile, and by the stages whose spec holds a whole configuration.
 """
 
 from collections.abc import Iterator

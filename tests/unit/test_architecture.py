@@ -1,0 +1,51 @@
+"""docs/architecture.md is as true as can be told by a program: its picture and its paths."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fairway.closure import STAGES, import_closure
+
+LIBRARY = STAGES / "fairway"
+PAGES = [STAGES.parent / name for name in ("docs/architecture.md", "README.md")]
+WITHOUT_BOX = {"progress": "stage", "json_text": "stage", "start": "stage"}
+WITHOUT_BOX |= {"bundle": "closure", "unbundle": "closure"}
+
+
+def arrows() -> dict[str, set[str]]:
+    """What each box of the picture points to."""
+    picture = re.search(r"```mermaid(.*?)```", PAGES[0].read_text(), re.DOTALL)[1]
+    found = re.findall(r"^  (\w+)\[.*?\](?: --> (.*))?$", picture, re.MULTILINE)
+    return {box: set(to.split(" & ")) - {""} for box, to in found}
+
+
+def reached(box: str, arrows: dict[str, set[str]]) -> set[str]:
+    """All that can be reached from a box, itself included."""
+    return {box}.union(*(reached(below, arrows) for below in arrows[box]))
+
+
+def box_of(file: Path) -> str:
+    name = file.relative_to(LIBRARY).parts[0].removesuffix(".py")
+    return WITHOUT_BOX.get(name, name)
+
+
+def test_the_picture_has_every_import():
+    picture = arrows()
+    for file in LIBRARY.rglob("*.py"):
+        if file.parent == LIBRARY and file.name == "__init__.py":
+            continue
+        allowed = reached(box_of(file), picture)
+        for used in import_closure(file):
+            if LIBRARY in used.parents and used != LIBRARY / "__init__.py":
+                assert box_of(used) in allowed, f"{file} imports {used}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_named_is_there(page):
+    places = [STAGES.parent, STAGES, LIBRARY]
+    for name in re.findall(r"`([\w/]+\.(?:py|yaml|smk|md))`", page.read_text()):
+        if name in ("mine.yaml", "stages/verb_noun.py") or name.startswith("results/"):
+            continue
+        whole = any((place / name).is_file() for place in places)
+        assert whole or list(LIBRARY.rglob(name)), f"{page}: {name}"
