@@ -134,7 +134,6 @@ def test_run_prints_the_table_and_a_dry_run_the_jobs(smoke):
     planned = launch(*base, str(override), "-n")
     assert planned.returncode == 0 and "| row |" not in planned.stdout
     assert "results/rows/hashed7/seed1337.json" in planned.stdout + planned.stderr
-    launch(*base, "-n")
     for words in (("results/ablation.md", *base), (*base, "--", "results/ablation.md")):
         asked = launch(*words)
         assert asked.returncode == 0 and "Nothing to be done" in asked.stderr, asked.stderr
