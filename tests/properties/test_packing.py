@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairway.artifact.coders.references import differences, sums
 from fairway.artifact.container import decode, encode
 from fairway.artifact.storage import RowIntegers, StoredModel
 
@@ -39,10 +40,29 @@ def models(draw) -> StoredModel:
 
 
 def arbitrary(generator: np.random.Generator, shape: tuple, kind: str) -> torch.Tensor:
-    """Any finite bits at all, denormals and -0 too."""
+    """Any finite bits at all, denormals and -0 too; half the time three values at most."""
     values = generator.integers(0, np.iinfo(BITS[kind]).max, shape, BITS[kind], endpoint=True)
     values = np.asarray(values, BITS[kind]).view(kind)
+    if generator.integers(2):
+        values = np.resize(values.reshape(-1)[:3], shape)
     return torch.from_numpy(np.where(np.isfinite(values), values, values.dtype.type(-0.0)))
+
+
+@st.composite
+def references(draw) -> tuple[np.ndarray, np.ndarray, int]:
+    """Integers within a limit, and for each row none or an earlier one that it refers to."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    limit, rows = draw(st.sampled_from([31, 127])), draw(st.integers(0, 40))
+    integers = generator.integers(-limit, limit + 1, (rows, draw(SIZES)), dtype=np.int8)
+    return integers, generator.integers(0, np.arange(rows) + 1), limit
+
+
+@given(references())
+def test_rows_that_refer_to_others_come_back(drawn):
+    integers, of_rows, limit = drawn
+    coded = differences(integers, of_rows, limit)
+    assert np.abs(coded.astype(int)).max(initial=0) <= limit
+    assert np.array_equal(sums(coded, of_rows, limit), integers)
 
 
 def parts(tensor: RowIntegers | torch.Tensor) -> list[np.ndarray]:
