@@ -106,7 +106,7 @@ rule mix_scores:
         model_audit=lambda w: plan.model_files(w.row, "audit.npz", [w.seed]),
         cache_audit=lambda w: plan.cache_audit(w.row),
         memory=lambda w: plan.row_memory(w.row),
-        ledger=ancient("results/rows/{row}/ledger.json"),  # no row is scored that is over the limit
+        ledger=plan.waited_for("mix_scores", "results/rows/{row}/ledger.json"),  # or none is scored
     output:
         provenance=plan.provenance("mix_scores"),
         sums="results/rows/{row}/seed{seed}.json",
@@ -168,7 +168,7 @@ rule prove_row:
         scores=lambda w: plan.scores(w.row, plan.seeds[:1]),
         counts=lambda w: plan.counts(w.row),
         memory=lambda w: plan.row_memory(w.row),
-        bundle=ancient("results/decoders/{row}.py"),  # its code and its row are in the spec
+        bundle=plan.waited_for("prove_row", "results/decoders/{row}.py"),  # its code is in the spec
     output:
         provenance=plan.provenance("prove_row"),
         proof="results/rows/{row}/proof.json",

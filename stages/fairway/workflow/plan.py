@@ -144,6 +144,22 @@ class Plan:
 
         return path
 
+    def waited_for(self, stage: str, pattern: str) -> Callable[[Any], str]:
+        """Function of wildcards: path of an input whose time counts for a stale job alone.
+
+        Behind a job that runs, Snakemake leaves out what knows it by such inputs alone, without
+        asking whether that is forced.
+        """
+
+        def path(wildcards: Any) -> str:
+            keys = dict(wildcards.items())
+            job = jobs.provenance_pattern(stage).format(**keys)
+            spec = self.specs.sha256(stage, jobs.spec_key(stage, keys))
+            found = pattern.format(**keys)
+            return found if self.force and self._is_stale(job, spec) else ancient(found)
+
+        return path
+
     def _remove_damaged(self, spec: str) -> None:
         if not _has_text(Path(spec), self.specs.texts[spec]):
             Path(spec).unlink(missing_ok=True)

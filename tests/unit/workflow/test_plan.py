@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from snakemake.io.flags import is_flagged
 
 from fairway.files.spec import Spec
 from fairway.provenance import Recording
@@ -114,3 +115,16 @@ def test_before_a_run_old_specs_go_and_times_become_present(text):
     assert Path(used).exists() and not Path(unused).exists()
     assert Path(made).exists(), "outputs that are there were made under it"
     assert Path(used).stat().st_mtime < 9e9
+
+
+def test_the_time_of_a_file_that_is_waited_for_counts_for_stale_jobs_alone():
+    """Or Snakemake leaves them out behind the job that makes the file, though they are forced."""
+    plan = plan_of()
+    made = plan.waited_for("mix_scores", "results/rows/{row}/ledger.json")
+    neural = {"row": "neural", "seed": "1337"}
+    assert is_flagged(made(neural), "ancient"), "within a job nothing is asked"
+    plan.force = lambda job: None
+    assert made(neural) == "results/rows/neural/ledger.json"
+    assert not is_flagged(made(neural), "ancient"), "nothing is there, so all is stale"
+    plan.stale.clear()
+    assert is_flagged(made(neural), "ancient")
