@@ -126,6 +126,13 @@ def write_corpus(place: Place, tokenizer: Path) -> None:
     record(place.plan, "encode_corpus", [own], *(folder / name for name in names))
 
 
+def write_specs(place: Place) -> None:
+    """All specs: a job whose spec is yet to be written runs, whatever is there of it."""
+    for path, text in place.plan.missing_specs().items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+
+
 def write_models(place: Place) -> None:
     """Placeholders of training and packing, made-up scores, evidence that fits them."""
     generator, targets = np.random.default_rng(1), place.windows.targets
@@ -280,6 +287,7 @@ def main() -> None:
     place = prepare(options)
     write_corpus(place, options.tokenizer)
     write_models(place)
+    write_specs(place)
     audits = [f"results/rows/{row}/audit.json" for row in place.plan.rows]
     print(f"{options.tokens:,} tokens, {len(place.plan.seeds)} seeds, {len(audits)} rows\n")
     print("| ./run | wall s | GB of the largest process |\n|---|--:|--:|", flush=True)
