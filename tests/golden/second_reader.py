@@ -23,14 +23,14 @@ Shape = tuple[int, ...]
 
 def read(content: bytes) -> tuple[dict, dict[str, tuple]]:
     """The index, and of each tensor its values, or its integers and their scales."""
-    assert content[:8] in (b"FAIRWAY\x01", b"FAIRWAY\x02")
-    assert content[8:40] == hashlib.sha256(content[40:]).digest()
-    position = 44 + int.from_bytes(content[40:44], "little")
-    header, packed = json.loads(content[44:position]), {}
+    assert content[:7] == b"FAIRWAY" and content[7] in (1, 2)
+    checked = content[: 8 * (content[7] > 1)] + content[40:]  # version 1 left out its own number
+    assert content[8:40] == hashlib.sha256(checked).digest()
+    position, packed = 44 + int.from_bytes(content[40:44], "little"), {}
+    coder = (header := json.loads(content[44:position]))["compressor"]
     for name, size, length in header["sections"]:
         packed[name] = content[position : position + length], size
         position += length
-    coder = header["compressor"]
     index = json.loads(decompress("lzma" if coder == "ans" else coder, *packed["index"]))
     shapes: dict[str, list[Shape]] = {section: [] for section in TYPES}
     columns, sides = index.get("columns", []), {}

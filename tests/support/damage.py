@@ -35,8 +35,8 @@ def artifact(content: bytes, generator: np.random.Generator) -> bytes:
     """
     found = _changed_artifact(content, generator)
     if generator.integers(8) == 0:
-        place, version = len(container.MAGIC) - 1, int(generator.integers(4))
-        found = found[:place] + bytes([version]) + found[place + 1 :]
+        magic = container.MAGIC[:-1] + bytes([int(generator.integers(4))])
+        found = container.sealed(magic, found[len(magic) + 32 :])
     return found
 
 
@@ -86,7 +86,7 @@ def artifact_of(name: str, parts: dict[str, tuple[int, bytes]]) -> bytes:
 
 def resealed(rest: bytes) -> bytes:
     """An artifact of everything behind the checksum."""
-    return container.MAGIC + hashlib.sha256(rest).digest() + rest
+    return container.sealed(container.MAGIC, rest)
 
 
 @cache

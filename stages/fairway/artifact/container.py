@@ -1,7 +1,7 @@
 """The artifact: a packed model in one file, and all that scoring knows of the model.
 
     8 bytes    magic, with the format's version
-    32 bytes   SHA-256 of everything behind it
+    32 bytes   SHA-256 of everything else; in version 1, of what is behind it
     4 bytes    length of the header, little-endian
     header     JSON: compressor, and [name, raw bytes, packed bytes] of every section
     sections   each packed on its own
@@ -62,7 +62,13 @@ def encode(stored: StoredModel, name: CoderName, packer: Coder | None = None) ->
     payload = b"".join(part for _, part in packed.values())
     require_ratio(sum(size for _, size, _ in entries), len(payload), "artifact")
     rest = struct.pack("<I", len(header)) + header + payload
-    return MAGIC + hashlib.sha256(rest).digest() + rest
+    return sealed(MAGIC, rest)
+
+
+def sealed(magic: bytes, rest: bytes) -> bytes:
+    """An artifact of its first 8 bytes and what stands behind the checksum."""
+    covered = rest if magic[-1] == 1 else magic + rest
+    return magic + hashlib.sha256(covered).digest() + rest
 
 
 def _of_index(name: CoderName) -> Compressor:
@@ -75,11 +81,12 @@ def decode(content: bytes, name: object) -> StoredModel:
 
     Raises StageError if the bytes are not an artifact, are cut short or are damaged.
     """
-    magic, version = content[: len(MAGIC)], int.from_bytes(content[len(_NAME) : len(MAGIC)])
+    magic = content[: len(MAGIC)]
+    version = int.from_bytes(magic[len(_NAME) :])
     if magic[: len(_NAME)] != _NAME or version not in VERSIONS:
         found = magic.hex() or "nothing"
         raise StageError(f"{name}: starts with {found}; an artifact starts with {MAGIC.hex()}")
-    if hashlib.sha256(content[_START:]).digest() != content[len(MAGIC) : _START]:
+    if content != sealed(magic, content[_START:]):
         raise StageError(
             f"{name}: {len(content)} bytes do not have the SHA-256 they should; "
             "damaged or cut short, pack again"

@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from support.tiny_models import CONTEXT, TOKENIZER_SHA256, random_tokens, tiny_q
 
 CODERS = ["lzma", "zstd", "brotli", "ans"]
 GENERAL = CODERS[:-1]
+FILES = Path(__file__).parents[2] / "golden" / "files"
 
 
 def packed(stored: StoredModel, name: str = "lzma") -> bytes:
@@ -184,6 +186,16 @@ def test_nothing_may_stand_behind_the_last_section():
     for rest in (content[40:] + b"\0", content[40:-1]):
         with pytest.raises(StageError, match="bytes behind the header; its sections have"):
             decode(resealed(rest), "model.bin")
+
+
+@pytest.mark.parametrize("name", CODERS)
+def test_an_artifact_of_a_version_is_none_of_another(name: str) -> None:
+    content = packed(tiny_quantized().stored, name)
+    first = (FILES / f"artifact.v1.{name}.bin").read_bytes()
+    for one, other in ((content, 1), (first, 2)):
+        decode(one, "model.bin")
+        with pytest.raises(StageError, match="SHA-256"):
+            decode(one[:7] + bytes([other]) + one[8:], "model.bin")
 
 
 def test_the_choice_of_coder_changes_no_score():
