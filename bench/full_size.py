@@ -13,7 +13,6 @@ again. Prints wall time, memory of the largest process, and bytes on disk by sta
 """
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -33,7 +32,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
 from fairway.start import run
 
 from fairway.audit.evidence import AuditTargets, ModelEvidence, audit_targets
-from fairway.codec.ledger import decoder
 from fairway.corpus.byte_accounting import ByteTable
 from fairway.corpus.manifest import Manifest, TokenizerFile, TrainText, ValText
 from fairway.corpus.shards import BOS, read_shard, write_shard
@@ -44,7 +42,7 @@ from fairway.files.spec import Spec
 from fairway.json_text import sealed
 from fairway.provenance import Recording
 from fairway.scoring.scores import Scores
-from fairway.stage import sha256_of, write_json
+from fairway.stage import read_json, sha256_of, write_json
 from fairway.workflow.jobs import provenance_pattern, spec_key
 from fairway.workflow.plan import Plan
 
@@ -223,9 +221,9 @@ def write_proofs(place: Place, changed: dict[str, Any]) -> None:
         (artifact,) = plan.model_files(row, "artifact.bin", plan.seeds[:1])
         folder = Path(f"results/rows/{row}")
         (folder / "proof.fwtx").write_bytes(b"")
-        bundle, _ = decoder(plan.specs.pack_row(row))
+        bundle = read_json(folder / "ledger.json")["bundle_sha256"]
         known = {"spec": plan.specs.sha256("prove_row", row), "decoded": True}
-        known |= {"bundle_sha256": hashlib.sha256(bundle).hexdigest()}
+        known |= {"bundle_sha256": bundle}
         write_json(folder / "proof.json", known | {"artifact_sha256": sha256_of(artifact)})
         wrote = folder / "proof.json", folder / "proof.fwtx"
         record(plan, "prove_row", [Path(artifact)], *wrote, row=row)
