@@ -14,6 +14,7 @@ from support.configs import ROOT
 
 PROGRAM = f"""
 import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has told the tests to ignore
 sys.path.insert(0, {str(ROOT / "envs")!r})
 import session
 session.GRACE = float(sys.argv[1])
