@@ -110,7 +110,8 @@ def loggers(options: Namespace, directory: Path) -> list[str]:
     """Options for Snakemake: jobs are recorded, and on a terminal drawn in place of its lines."""
     if options.logger:
         return []  # the caller's own
-    draws = sys.stderr.isatty() and not options.quiet and not options.verbose
+    plain = options.quiet or options.verbose or options.dryrun
+    draws = sys.stderr.isatty() and not plain
     record = f"--logger-record-file={directory / JOBS}"
     return [record, "--logger", "record", *(["watch"] if draws else [])]
 
@@ -154,7 +155,8 @@ def run_pipeline(arguments: list[str]) -> int:
         remove_stale_lock(directory, [*snakemake, *request.words])
         (directory / JOBS).unlink(missing_ok=True)
         words = request.words
-        if runs:  # behind the caller's, as --logger would take a target for a logger's name
+        recorded = runs or options.dryrun
+        if recorded:  # behind the caller's, as --logger would take a target for a logger's name
             end = words.index("--") if "--" in words else len(words)
             words = [*words[:end], *loggers(options, directory), *words[end:]]
         code = run_to_end([*snakemake, *words, *(["--", *targets] if targets else [])])
@@ -164,7 +166,7 @@ def run_pipeline(arguments: list[str]) -> int:
             print_times(directory)
             if not found and not any(getattr(options, name, None) for name in IN_PART):
                 code = EXIT_NO_TABLE
-        elif 0 < code < 128 and runs:  # not ended by a signal
+        elif 0 < code < 128 and recorded:  # not ended by a signal
             for line in failures(read_jobs(directory)) or refusals(directory):
                 print(line, file=sys.stderr)
     return code

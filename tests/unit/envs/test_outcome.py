@@ -142,7 +142,8 @@ def test_a_run_that_ends_without_its_table_has_failed(tmp_path, monkeypatch, fou
     assert commands[0][-3:] == ["--", "results/summary.csv", "results/ablation.md"]
 
 
-def test_a_quiet_run_that_is_refused_ends_in_one_line(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("options", [["--quiet", "all"], ["-n"]], ids=["quiet", "dry"])
+def test_a_run_that_is_refused_ends_in_one_line(tmp_path, monkeypatch, capsys, options):
     def refuse(command: list[str]) -> int:
         (told,) = (word for word in command if word.startswith("--logger-record-file="))
         event = {"event": "refused", "said": "MissingRuleException:\nNo rule to produce x"}
@@ -153,5 +154,5 @@ def test_a_quiet_run_that_is_refused_ends_in_one_line(tmp_path, monkeypatch, cap
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch, "run_to_end", refuse)
-    assert launch.run_pipeline(["--directory", str(tmp_path), "--quiet", "all", "--", "x"]) == 1
+    assert launch.run_pipeline(["--directory", str(tmp_path), *options, "--", "x"]) == 1
     assert capsys.readouterr().err == "error: No rule to produce x\n"
