@@ -23,74 +23,34 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fairway.audit.evidence import ModelEvidence, Sampling, audit_targets
+from fairway.audit.evidence import ModelEvidence, audit_targets
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import BOS
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.caches import distributions_at
 from fairway.counting.memories import memory_tokens
-from fairway.counting.settings import CacheEntry, CacheSettings
-from fairway.files.records import Within
-from fairway.files.spec import Name, Seed, read_spec
+from fairway.counting.settings import CacheSettings
+from fairway.files.spec import read_spec
 from fairway.gates.match_grid import masses
 from fairway.progress import Progress
 from fairway.provenance import Recording
 from fairway.rows.gate import load_counts, row_gate
 from fairway.rows.grid import Axis, Point, changed, points
-from fairway.rows.mixing import RankShard, in_order
-from fairway.rows.settings import RowSettings
+from fairway.rows.mixing import RankShard, in_order, row_mixer
+from fairway.rows.profile import Profiler
 from fairway.rows.sweeping import halves, sums_by_part
 from fairway.scoring.scores import Scores
 from fairway.stage import StageError, atomic_output, stage_parser
 from fairway.tables.report.style import file_png, file_svg, styled
+from fairway.tables.settings import SweptRow, require_sweep
+from fairway.tables.statistics import Difference, bootstrap_documents
 from fairway.tables.sweep import Swept, hashed_columns, note, noted, scores
 from fairway.tables.sweep_figure import sweep_figure
-
-
-class SweptNumber(TypedDict):
-    """One number that is swept: as `fairway.rows.grid.Axis`."""
-
-    part: Literal["gate", "cache"]
-    key: Name
-    values: Annotated[list[Annotated[float, Within(-1e10, 1e10)]], Within(1)]
-
-
-class SweptCache(TypedDict):
-    """A cache that is needed: as `fairway.rows.grid.CountedCache`."""
-
-    name: Name
-    settings: CacheEntry
-    exact: Name | None
-
-
-class SweptRow(RowSettings):
-    """What this stage depends on. seed: whose scores they are."""
-
-    sweep: Name
-    split: Literal["none", "half"]
-    seed: Seed
-    axes: Annotated[list[SweptNumber], Within(1)]
-    caches: Annotated[list[SweptCache], Within(1)]
-    audit: Sampling
-
-
-def require_sweep(settings: SweptRow) -> None:
-    """Raise StageError unless the caches are there and the swept numbers are the row's."""
-    named = {cache["name"]: cache["settings"] for cache in settings["caches"]}
-    for name in (settings["cache"], *(cache["exact"] for cache in settings["caches"])):
-        if name is not None and name not in named:
-            raise StageError(f"sweep {settings['sweep']}: cache {name}; expected it in `caches`")
-    own = {"gate": settings["gate"] or {}, "cache": named[settings["cache"]]}
-    for axis in settings["axes"]:
-        if axis["key"] not in own[axis["part"]]:
-            raise StageError(
-                f"sweep {settings['sweep']}: {axis['part']} has no number {axis['key']!r}"
-            )
 
 
 def arguments() -> argparse.Namespace:
@@ -243,6 +203,33 @@ def sweep(
     return pd.concat(found).sort_index()
 
 
+def by_document(inputs: Inputs, point: Point, target_bytes: np.ndarray) -> Profiler:
+    """The row mixed once more with a point's values; its profile has nats by document."""
+    base, axes = inputs.settings, inputs.axes
+    settings = changed(inputs.own_cache, "cache", axes, point)
+    cache = next(each for each in base["caches"] if each["settings"] == settings)
+    gate = row_gate(changed(base["gate"], "gate", axes, point), settings, inputs.memory)
+    counted = CacheSettings.from_settings(settings)
+    profiler = Profiler(gate, inputs.text, target_bytes, BOS, counted)
+    mixer = row_mixer(profiler, inputs.text)
+    for shard in inputs.shards(cache):
+        for _ in mixer(shard.scores, shard.counts):
+            pass
+    return profiler
+
+
+def gain_of(
+    inputs: Inputs, best: Point, start: int, target_bytes: np.ndarray
+) -> Difference | None:
+    """The best point less the row's own, over documents that begin at `start` or behind it."""
+    if best == inputs.own_point:
+        return None
+    found = [by_document(inputs, point, target_bytes) for point in (best, inputs.own_point)]
+    rest = found[0].begins >= start if start > 1 else np.full(len(found[0].begins), True)
+    (nats, sizes), (own, _) = (profiler.sums["document"] for profiler in found)
+    return bootstrap_documents(nats[rest], own[rest], sizes[rest], np.random.default_rng(0))
+
+
 def main() -> None:
     options = arguments()
     spec = read_spec(options.spec, SweptRow)
@@ -265,9 +252,11 @@ def main() -> None:
     sizes = np.add.reduceat(target_bytes, np.array(starts) - 1, dtype=np.int64).tolist()
     table = noted(inputs.axes, grid, inputs.own_point, sweep(inputs, grid, starts, sizes, model))
     alone = math.fsum(float(part.nll.sum(dtype=np.float64)) for part in inputs.scores)
+    best = grid[int(table["note"].str.contains("best, fitted", regex=False).idxmax())]
     swept = Swept(
         *(settings["sweep"], settings["row"], settings["seed"], inputs.axes, table),
         alone / math.log(2) / sum(sizes),
+        gain_of(inputs, best, starts[-1], target_bytes),
     )
     with styled():
         figure = sweep_figure(swept)

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from fairway.rows.grid import Axis, Point
+from fairway.tables.ladder import difference
+from fairway.tables.statistics import Difference
 
 OWN = "the row's own"
 BEST = "best, fitted on the validation text"
@@ -27,7 +29,8 @@ class Swept:
     """One sweep: its axes, and a line for each setting.
 
     table: axis keys, bpb and what else is known, and `note`, OWN and BEST where they hold.
-    model_bpb: of the model alone, for the picture.
+    model_bpb: of the model alone, for the picture. gain: the best less the row's own, in bits per
+    byte over documents, those of the second half where the first chose; None if they are one.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Swept:
     axes: list[Axis]
     table: pd.DataFrame
     model_bpb: float
+    gain: Difference | None
 
     @property
     def title(self) -> str:
@@ -121,18 +125,39 @@ def note(swept: Swept) -> str:
     if swept.is_hashed:
         columns |= {"z_mean": "mean Z", "bpb_normalized": "normalised BPB"}
     keys = [axis.key for axis in swept.axes]
+    gains = ("", "" if swept.gain is None else _marked(swept.gain))
     lines = [
         f"# Sweep `{swept.name}`",
         "",
         f"{swept.title}, of {', '.join(keys)}, on the same scores.",
         "",
-        f"| | {' | '.join([*keys, *columns.values()])} |",
-        f"|---|{'--:|' * (len(keys) + len(columns))}",
+        f"| | {' | '.join([*keys, *columns.values(), 'less own'])} |",
+        f"|---|{'--:|' * (len(keys) + len(columns) + 1)}",
     ]
-    for name, line in ((OWN, swept.own), (BEST_HALF if swept.is_split else BEST, swept.best)):
+    both = (OWN, swept.own), (BEST_HALF if swept.is_split else BEST, swept.best)
+    for (name, line), gain in zip(both, gains, strict=True):
         cells = [f"{line[key]:.6g}" for key in keys] + [f"{line[key]:.4f}" for key in columns]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _worth(swept)]) + "\n"
+        lines.append(f"| {' | '.join([name, *cells, gain])} |")
+    return "\n".join([*lines, "", _chance(swept), "", _worth(swept)]) + "\n"
+
+
+def _marked(gain: Difference) -> str:
+    return difference(gain.mean, "documents" if gain.low <= 0 <= gain.high else "")
+
+
+def _chance(swept: Swept) -> str:
+    """Whether another text might have chosen otherwise."""
+    if swept.gain is None:
+        return "The row's own setting is the best."
+    if math.isnan(swept.gain.low):
+        return "There are too few documents to say how much of the difference is chance."
+    low, high = swept.gain.low, swept.gain.high
+    where = " of the second half" if swept.is_split else ""
+    verdict = "≈: within noise, since it holds 0" if low <= 0 <= high else "beyond noise"
+    return (
+        f"Less own: over the documents{where}, its 95 % interval is {low:+.4f} to {high:+.4f} "
+        f"({verdict}; one seed, so of training's noise it says nothing)."
+    )
 
 
 def _worth(swept: Swept) -> str:

@@ -123,6 +123,19 @@ def test_the_best_is_said_to_be_fitted_and_halves_are_of_whole_documents(workpla
     assert start == TARGETS // 2 + 1 or tokens[start] == sweep_row.BOS
 
 
+@pytest.mark.parametrize(("split", "allowed"), [("none", 1e-4), ("half", 0.02)])
+def test_the_best_less_own_is_over_documents(workplace, split, allowed):
+    workplace.mix("exact", RANKS)
+    alphas = {"alpha": [0.05 * step for step in range(20) if step != 8]}  # the row's own is 0.4
+    text, table = swept(workplace, "exact", alphas, split), table_of(workplace)
+    column = "bpb" if split == "none" else "bpb_second_half"
+    best = table[table["note"].str.contains("best, fitted")].iloc[0][column]
+    own = table[table["note"].str.contains(OWN)].iloc[0][column]
+    said = next(line for line in text.splitlines() if "best, fitted" in line).split("|")[-2]
+    assert float(said.split()[0]) == pytest.approx(best - own, abs=allowed) and best != own
+    assert "95 % interval" in text
+
+
 def test_an_own_setting_beside_the_grid_is_added(workplace):
     workplace.mix("exact", RANKS)
     swept(workplace, "exact", {"alpha": [0.1, 0.2]})

@@ -13,6 +13,7 @@ from fairway.gates.match import match_gate
 from fairway.gates.match_grid import masses, summed_nats
 from fairway.rows.grid import Axis
 from fairway.tables.report.style import file_png, file_svg, styled
+from fairway.tables.statistics import Difference
 from fairway.tables.sweep import BEST, HALVES, Swept, hashed_columns, note, noted, scores
 from fairway.tables.sweep_figure import sweep_figure
 
@@ -59,12 +60,14 @@ def test_large_tables_give_the_exact_score():
     assert small["bpb"] < large["bpb"] - 1 and small["z_mean"] > 2 > large["z_mean"]
 
 
-def made_up(axes: list[Axis], columns: tuple[str, ...] = ("bpb",)) -> Swept:
+def made_up(
+    axes: list[Axis], columns: tuple[str, ...] = ("bpb",), gain: Difference | None = None
+) -> Swept:
     """A sweep whose figures rise from setting to setting; the last setting is the row's own."""
     points = list(itertools.product(*(axis.values for axis in axes)))
     figures = {key: np.linspace(1, 2 + place, len(points)) for place, key in enumerate(columns)}
     table = noted(axes, points, points[-1], pd.DataFrame(figures))
-    return Swept("s", "some_row", 7, axes, table, 1.7)
+    return Swept("s", "some_row", 7, axes, table, 1.7, gain)
 
 
 THRESHOLD, SLOPE = Axis("gate", "threshold", [1.0, 2.5, 4.0]), Axis("gate", "slope", [1.0, 2.0])
@@ -94,9 +97,22 @@ def test_pictures_are_small_and_always_the_same(axes, columns):
     assert b"some_row, seed 7" in svg and len(png) < 100_000
 
 
+@pytest.mark.parametrize(
+    ("gain", "cell", "words"),
+    [
+        (Difference(-0.1, -0.3, 0.1, 0.3), "| -0.1000 ≈ |", "-0.3000 to +0.1000 (≈: within noise"),
+        (Difference(-0.1, np.nan, np.nan, np.nan), "| -0.1000 |", "too few documents"),
+        (None, "|  |", "The row's own setting is the best."),
+    ],
+)
+def test_the_note_says_what_may_be_chance(gain, cell, words):
+    text = note(made_up([THRESHOLD], gain=gain))
+    assert cell in next(line for line in text.splitlines() if BEST in line) and words in text
+
+
 def test_the_note_has_the_rows_own_and_the_best():
-    text = note(made_up([SLOPE, THRESHOLD]))
-    assert "| the row's own | 2 | 4 | 2.0000 |" in text
-    assert f"| {BEST} | 1 | 1 | 1.0000 |" in text
+    text = note(made_up([SLOPE, THRESHOLD], gain=Difference(-1.0, -1.1, -0.9, 0.001)))
+    assert "| the row's own | 2 | 4 | 2.0000 |  |" in text
+    assert f"| {BEST} | 1 | 1 | 1.0000 | -1.0000 |" in text and "beyond noise" in text
     assert "some_row, seed 7: 6 settings, of slope, threshold" in text
     assert "It enters no other table." in text
