@@ -225,7 +225,7 @@ def gain_of(
     if best == inputs.own_point:
         return None
     found = [by_document(inputs, point, target_bytes) for point in (best, inputs.own_point)]
-    rest = found[0].begins >= start if start > 1 else np.full(len(found[0].begins), True)
+    rest = found[0].begins >= (start if start > 1 else 0)  # the first begins before all targets
     (nats, sizes), (own, _) = (profiler.sums["document"] for profiler in found)
     return bootstrap_documents(nats[rest], own[rest], sizes[rest], np.random.default_rng(0))
 

@@ -156,6 +156,8 @@ def bootstrap_documents(
     replacement, both rows' together; the interval is the percentiles', p twice the smaller share
     of resamples on either side of 0 (at least 1 / resamples). Fewer than two documents: nan.
     """
+    if not len(sizes):
+        return Difference(NAN, NAN, NAN, NAN)
     scale = 1 / math.log(2)
     mean = float((new.sum() - old.sum()) / sizes.sum() * scale)
     if len(sizes) < 2:

@@ -152,3 +152,10 @@ def test_one_document_says_nothing():
     generator = np.random.default_rng(5)
     found = bootstrap_documents(np.ones(1), np.full(1, 2.0), np.full(1, 8), generator)
     assert found.mean < 0 and math.isnan(found.low) and math.isnan(found.p)
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_document_has_no_mean():
+    nothing = np.zeros(0)
+    found = bootstrap_documents(nothing, nothing, nothing, np.random.default_rng(6))
+    assert all(map(math.isnan, found))
