@@ -13,6 +13,8 @@ from fairway.stage import StageError
 RESULTS = "results/"
 CONFIG_FLAGS = ("--configfile", "--configfiles")
 CONFIG_FILES = (".yaml", ".yml", ".json")
+QUIET_FLAGS = ("--quiet", "-q", "-nq")
+QUIET = ("all", "host", "progress", "reason", "rules")  # what it leaves out
 PATHS = (
     *("snakefile", "directory", "report", "report_stylesheet", "report_metadata", "archive"),
     *("export_cwl", "generate_unit_tests", "runtime_profile", "wait_for_files_file", "jobscript"),
@@ -83,28 +85,38 @@ def _with_profiles(words: list[str]) -> list[str]:
 
 
 def split_targets(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Separate words that --configfile would swallow although they name no configuration file.
+    """Separate words that --configfile or --quiet would swallow although they are not theirs.
 
     Returns (arguments without those words, those words): `--configfile x.yaml estimate` asks for
-    the target `estimate`. What lies under results/ is made, and so a target whatever its name.
-    The first word is a file in any case.
+    the target `estimate`, and so does `--quiet estimate`.
     """
     kept: list[str] = []
     targets: list[str] = []
-    files: int | None = None  # behind --configfile: how many so far
+    flag, values = "", 0  # the last one, and how many words it has so far
     for index, word in enumerate(arguments):
         if word == "--":
             return [*kept, *arguments[index:]], targets
         if word.startswith("-"):
-            files = 0 if word in CONFIG_FLAGS else None
-        elif files is not None:
-            is_file = word.lower().endswith(CONFIG_FILES) and not word.startswith(RESULTS)
-            if files and not is_file:
-                targets.append(word)
-                continue
-            files += 1
+            flag, values = word, 0
+        elif _takes(flag, values, word):
+            values += 1
+        else:
+            targets.append(word)
+            continue
         kept.append(word)
     return kept, targets
+
+
+def _takes(flag: str, values: int, word: str) -> bool:
+    """Whether a word is one of a flag's values, of which there are some before it.
+
+    --configfile: its first word in any case, then files by their endings, but for what lies under
+    results/, which is made, and so a target whatever its name.
+    """
+    if flag in QUIET_FLAGS:
+        return word in QUIET
+    is_file = word.lower().endswith(CONFIG_FILES) and not word.startswith(RESULTS)
+    return flag not in CONFIG_FLAGS or not values or is_file
 
 
 def _refuse(words: list[str], options: Namespace) -> None:

@@ -4,7 +4,7 @@ Every fault is one line that names the key, the value found and what was expecte
 Snakefile, and by the stages whose spec holds a whole configuration.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
@@ -49,6 +49,8 @@ def _reference_faults(config: Config) -> Iterator[str]:
     for section in ("models", "caches", "gates", "memories"):
         if NONE in config[section]:
             yield f"config key `{section}.{NONE}`: the name `{NONE}` is reserved"
+    for section in ("models", "caches", "memories", "sweeps"):
+        yield from _case_faults((f"{section}.{name}", name) for name in config[section])
     for name, cache in config["caches"].items():
         if cache["memory"] not in (None, *config["memories"]):
             yield (
@@ -61,11 +63,27 @@ def _reference_faults(config: Config) -> Iterator[str]:
         if names.index(row["name"]) != index:
             yield f"config key `{place}`: this row name is used twice"
         yield from _row_faults(config, place, row)
+    yield from _case_faults((f"rows.{index} ({name})", name) for index, name in enumerate(names))
     row = config["submission"]["row"]
     if row not in (None, *names):
         yield f"config key `submission.row`: {row!r} is not in `rows`; {nearest(row, names)}"
     if len(set(config["seeds"])) != len(config["seeds"]):
         yield f"config key `seeds`: {config['seeds']}; expected each seed once"
+
+
+def _case_faults(places: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Names of files that differ only in case, and so are one file on some systems.
+
+    places: where each stands in the configuration, and the name.
+    """
+    first: dict[str, str] = {}
+    for place, name in places:
+        other = first.setdefault(name.lower(), name)
+        if other != name:
+            yield (
+                f"config key `{place}`: like `{other}` but for upper and lower case; expected "
+                "another name, since it names files, and some file systems take both for one"
+            )
 
 
 def _row_faults(config: Config, place: str, row: Config) -> Iterator[str]:

@@ -10,7 +10,7 @@ from fairway.stage import StageError
 from support.configs import ROOT
 
 sys.path.insert(0, str(ROOT / "envs"))
-from arguments import PATHS, read_arguments, split_targets
+from arguments import PATHS, QUIET, read_arguments, split_targets
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,13 @@ from arguments import PATHS, read_arguments, split_targets
             ["--configfile", "a.yaml", "--", "estimate"],
             [],
         ),
+        (["--quiet", "results/a.md"], ["--quiet"], ["results/a.md"]),
+        (["-q", "rules", "host", "estimate", "-n"], ["-q", "rules", "host", "-n"], ["estimate"]),
+        (["-nq", "report"], ["-nq"], ["report"]),
+        (["--quiet", "all"], ["--quiet", "all"], []),
     ],
 )
-def test_targets_after_configuration_files(words, kept, targets):
+def test_targets_after_configuration_files_and_quiet(words, kept, targets):
     assert split_targets(words) == (kept, targets)
 
 
@@ -99,7 +103,14 @@ def test_all_profiles_count_and_may_be_names(tmp_path, monkeypatch):
     assert options["profile"] == [f"{tmp_path}/mine", f"{tmp_path}/mine", "cluster"]
 
 
+@pytest.mark.parametrize("arguments", [("--quiet", "report"), ("--quiet", "rules", "report")])
+def test_quiet_leaves_the_target(arguments):
+    assert understood(*arguments)[1] == ["report"]
+
+
 def test_snakemake_knows_all_options_that_are_looked_at():
+    quiet = next(each for each in get_argument_parser()._actions if each.dest == "quiet")
+    assert set(QUIET) == {getattr(choice, "value", choice) for choice in quiet.choices}
     options = vars(get_argument_parser().parse_args([]))
     assert not set(PATHS) - options.keys()
 

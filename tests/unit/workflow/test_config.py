@@ -203,6 +203,21 @@ def test_row_name_used_twice(config):
     assert "used twice" in fault(config)
 
 
+def test_row_names_that_differ_only_in_case_would_be_one_file(config):
+    config["rows"].append(config["rows"][0] | {"name": "Neural"})
+    place = f"rows.{len(config['rows']) - 1} (Neural)"
+    text = fault(config)
+    assert text.startswith(f"config key `{place}`: like `neural` but for upper and lower case")
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("section", ["models", "caches", "memories", "sweeps"])
+def test_entries_that_name_files_differ_not_only_in_case(config, section):
+    name = next(iter(config[section]))
+    config[section][name.upper()] = copy.deepcopy(config[section][name])
+    assert f"`{section}.{name.upper()}`: like `{name}` but for" in fault(config)
+
+
 def test_gate_without_the_counts_it_needs(config):
     bayes = next(row for row in config["rows"] if row["gate"] == "bayes")
     bayes["cache"] = "exact15"
