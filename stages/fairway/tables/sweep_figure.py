@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from fairway.tables.report.style import INK, color, grid, legend, new_figure
+from fairway.tables.report.style import GREY, INK, color, grid, legend, new_figure
 from fairway.tables.sweep import BEST, BEST_HALF, HALVES, OWN, Swept
 
 _HEIGHT = 3.4  # inches
 _WIDE = 64  # a ratio of values from which on an axis is drawn by powers of two
 _MOST_LABELS = 12  # that have room for a Z each
-_GREY = "#8d929c"
 
 
 def sweep_figure(swept: Swept) -> Figure:
@@ -42,7 +41,7 @@ def _lines(axes: Axes, swept: Swept, key: str) -> None:
         axes.errorbar(x, table["bpb_normalized"], yerr=error, label=label, **style)
         axes.plot(x, table["bpb"], color=color(1), marker="o", markersize=4, label="reported")
         axes.plot(x, table["bpb_exact"], "--", color=color(2), label="exact counts, same gate")
-        axes.axhline(swept.model_bpb, color=_GREY, linestyle=":", label="model alone")
+        axes.axhline(swept.model_bpb, color=GREY, linestyle=":", label="model alone")
         axes.set_ylim(bottom=0)
     elif swept.is_split:
         for index, half in enumerate(HALVES):

@@ -8,11 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from fairway.tables.aggregation import EVAL_STEPS, TRAIN_STEPS
 from fairway.tables.metrics import Metrics
-from fairway.tables.report.style import INK, color, grid, legend, new_figure
-
-TRAIN_PARTS = ["training", "calibration", "quantising", "packing"]
-EVAL_PARTS = ["loading", "scoring", "counting", "mixing"]
+from fairway.tables.report.style import BLUE, GREY, INK, RED, color, grid, legend, new_figure
 
 
 def training_curves(metrics: Mapping[int, Metrics], packed: Mapping[int, float]) -> Figure:
@@ -79,8 +77,8 @@ def quantisation_error(layers: Sequence[Mapping[str, Any]]) -> Figure:
     figure, axes = new_figure(0.7 + 0.17 * len(layers))
     place = np.arange(len(layers))
     for key, label, tone, marker in (
-        ("rtn_error", "rounded to nearest", "#8d929c", "o"),
-        ("error", "GPTQ", "#4c86e8", "D"),
+        ("rtn_error", "rounded to nearest", GREY, "o"),
+        ("error", "GPTQ", BLUE, "D"),
     ):
         values = [layer[key] for layer in layers]
         axes.plot(values, place, marker, color=tone, markersize=3.5, label=label)
@@ -102,7 +100,7 @@ def ledger_bar(parts: Mapping[str, int], limit: int) -> Figure:
     for index, (name, size) in enumerate(parts.items()):
         axes.barh(0, size / 1e6, left=left / 1e6, color=color(index), label=f"{name} {size:,}")
         left += size
-    axes.axvline(limit / 1e6, color="#d2546a", linewidth=1.5)
+    axes.axvline(limit / 1e6, color=RED, linewidth=1.5)
     axes.annotate(
         *("limit", (limit / 1e6, 0), (-3, 0)),
         textcoords="offset points",
@@ -118,24 +116,24 @@ def ledger_bar(parts: Mapping[str, int], limit: int) -> Figure:
 
 
 def time_bars(budget: pd.DataFrame) -> Figure:
-    """Seconds of each part of training and evaluation, the slowest seed of each row."""
+    """Seconds of each step of training and evaluation, the slowest seed of each row."""
     slowest = budget.sort_values("eval_seconds").groupby("row", sort=False).last()
     slowest = slowest.loc[budget["row"].drop_duplicates()]
     figure, axes = new_figure(0.9 + 0.3 * (len(slowest) + 1))
     labels = ["training", *slowest.index]
-    trained = budget.loc[budget["train_seconds"].idxmax(), TRAIN_PARTS]
+    trained = budget.loc[budget["train_seconds"].idxmax(), TRAIN_STEPS]
     before = np.zeros(len(labels))
-    for index, part in enumerate([*TRAIN_PARTS, *EVAL_PARTS]):
+    for index, step in enumerate([*TRAIN_STEPS, *EVAL_STEPS]):
         values = np.zeros(len(labels))
-        if part in TRAIN_PARTS:
-            values[0] = trained[part]
+        if step in TRAIN_STEPS:
+            values[0] = trained[step]
         else:
-            values[1:] = slowest[part]
-        axes.barh(range(len(labels)), values, left=before, color=color(index), label=part)
+            values[1:] = slowest[step]
+        axes.barh(range(len(labels)), values, left=before, color=color(index), label=step)
         before = before + values
     limits = {budget["train_limit"].iloc[0], budget["eval_limit"].iloc[0]}
     for limit in limits:
-        axes.axvline(limit, color="#d2546a", linewidth=1.2)
+        axes.axvline(limit, color=RED, linewidth=1.2)
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set_xlabel("seconds (the line: the contest's limit)")

@@ -1,11 +1,12 @@
 """The page: sections as one HTML file that needs nothing else, on any screen, light or dark."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
+from matplotlib.figure import Figure
 
-from fairway.tables.report.sections import Section
 from fairway.tables.report.style import inline_svg
 
 TEMPLATE = """\
@@ -95,6 +96,16 @@ CELLS = """\
 <tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}
 </tbody></table></div>
 """
+
+
+@dataclass
+class Section:
+    """figures: by file name, (what it shows, the figure). table: header, then rows of cells."""
+
+    title: str
+    words: str
+    figures: dict[str, tuple[str, Figure]] = field(default_factory=dict)
+    table: list[list[str]] = field(default_factory=list)
 
 
 def page(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fairway.gates.match import MatchGate
 from fairway.rows.profile import Profile
 from fairway.tables.inputs import RowLedger
-from fairway.tables.report.style import INK, color, grid, legend, new_figure
+from fairway.tables.report.style import GREEN, INK, RED, YELLOW, color, grid, legend, new_figure
 
 PARTS = ("network", "memory", "code")  # of what a row's decoder needs
 MOST_LINES = 8  # rows in one picture, the last ones of the ladder
@@ -28,7 +28,7 @@ def ladder(summary: pd.DataFrame, seeds: pd.DataFrame, intervals: Mapping[str, t
     for place, row in enumerate(summary.itertuples()):
         start = before.iloc[place]
         better = math.isnan(start) or row.bpb_mean <= start
-        tone = "#2fa37c" if row.is_code_length else "#c9a021"
+        tone = GREEN if row.is_code_length else YELLOW
         if not math.isnan(start):
             bar = {"color": tone, "alpha": 0.35 if better else 0.18, "height": 0.62}
             axes.barh(place, row.bpb_mean - start, left=start, **bar)
@@ -39,7 +39,7 @@ def ladder(summary: pd.DataFrame, seeds: pd.DataFrame, intervals: Mapping[str, t
             axes.plot([low, high], [place, place], color=INK, linewidth=1.2)
         if abs(row.bpb_normalized_mean - row.bpb_mean) > 1e-6:
             normalized = row.bpb_normalized_mean
-            axes.plot(normalized, place, "D", color="#d2546a", fillstyle="none", markersize=5)
+            axes.plot(normalized, place, "D", color=RED, fillstyle="none", markersize=5)
         axes.annotate(
             *(f"{row.bpb_mean:.4f}", (row.bpb_mean, place), (0, 6)),
             textcoords="offset points",
@@ -64,7 +64,7 @@ def bytes_by_row(ledgers: Mapping[str, RowLedger]) -> Figure:
             label = part if place == 0 else None
             axes.barh(place, size / 1e6, left=left, color=color(index), height=0.62, label=label)
             left += size / 1e6
-        axes.plot([ledger.limit_bytes / 1e6] * 2, [place - 0.45, place + 0.45], color="#d2546a")
+        axes.plot([ledger.limit_bytes / 1e6] * 2, [place - 0.45, place + 0.45], color=RED)
     axes.set_yticks(range(len(ledgers)), list(ledgers))
     axes.set_ylim(len(ledgers) - 0.4, -0.6)
     axes.set_xlabel("MB (10⁶ bytes); red: the limit")

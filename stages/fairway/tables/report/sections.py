@@ -2,30 +2,18 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from fairway.rows.entry import NONE
 from fairway.tables.ladder import bytes_line, code_length, difference
-from fairway.tables.metrics import Metrics
 from fairway.tables.report import model_figures, row_figures
 from fairway.tables.report.data import Run
+from fairway.tables.report.model_sections import model_sections
+from fairway.tables.report.page import Section
 from fairway.tables.report.style import styled
 
 GATE_ORDERS = (2, 5, 10, 15)
-
-
-@dataclass
-class Section:
-    """figures: by file name, (what it shows, the figure). table: header, then rows of cells."""
-
-    title: str
-    words: str
-    figures: dict[str, tuple[str, Figure]] = field(default_factory=dict)
-    table: list[list[str]] = field(default_factory=list)
 
 
 def sections(run: Run) -> Iterator[Section]:
@@ -35,9 +23,12 @@ def sections(run: Run) -> Iterator[Section]:
         yield _validity(run)
         yield _noise(run)
         yield _bytes(run)
-        yield from _inside(run)
+        yield from _by_order(run)
+        yield _along_text(run)
+        yield from _gates(run)
+        yield _calibration(run)
         for model in run.models:
-            yield from _model(run, model)
+            yield from model_sections(run, model)
         yield _time(run)
 
 
@@ -142,22 +133,26 @@ def _bytes(run: Run) -> Section:
     return Section("Bytes", words, figures, table)
 
 
-def _inside(run: Run) -> Iterator[Section]:
+def _by_order(run: Run) -> Iterator[Section]:
     cached = {row: found for row, found in run.profiles.items() if found.order_nats.size}
-    if cached:
-        shares, hits = row_figures.by_order(cached)
-        words = (
-            "First, at which matched order each row's nats are paid. Exact counts leave most of "
-            "them to short contexts, unless long ones recur; in full hash tables every context "
-            "seems known, and they are at the highest order. Second, how often the token that "
-            "came was among those seen behind the matched context: in a full hash table by "
-            "collision."
-        )
-        figures = {
-            "nats_by_order": ("Share of nats by matched order", shares),
-            "hits_by_order": ("Hit rate by matched order", hits),
-        }
-        yield Section("By matched order", words, figures)
+    if not cached:
+        return
+    shares, hits = row_figures.by_order(cached)
+    words = (
+        "First, at which matched order each row's nats are paid. Exact counts leave most of "
+        "them to short contexts, unless long ones recur; in full hash tables every context "
+        "seems known, and they are at the highest order. Second, how often the token that "
+        "came was among those seen behind the matched context: in a full hash table by "
+        "collision."
+    )
+    figures = {
+        "nats_by_order": ("Share of nats by matched order", shares),
+        "hits_by_order": ("Hit rate by matched order", hits),
+    }
+    yield Section("By matched order", words, figures)
+
+
+def _along_text(run: Run) -> Section:
     words = (
         "A cache that begins empty warms up, and its rows fall from left to right; with a memory "
         "it begins warm. Without prefill every rank begins with empty tables, and the curve of "
@@ -165,15 +160,22 @@ def _inside(run: Run) -> Iterator[Section]:
     )
     picture = "Bits per byte along the validation text"
     figures = {"along_text": (picture, row_figures.along_text(run.profiles))}
-    yield Section("Along the text", words, figures)
-    if run.gates:
-        words = (
-            "The cache's share α rises with the model's doubt. An order-adaptive gate trusts long "
-            "matches at less doubt: darker lines are longer orders."
-        )
-        figure = row_figures.gate_curves(run.gates, GATE_ORDERS)
-        figures = {"gates": ("Share of the cache over the entropy of the model", figure)}
-        yield Section("Gates", words, figures)
+    return Section("Along the text", words, figures)
+
+
+def _gates(run: Run) -> Iterator[Section]:
+    if not run.gates:
+        return
+    words = (
+        "The cache's share α rises with the model's doubt. An order-adaptive gate trusts long "
+        "matches at less doubt: darker lines are longer orders."
+    )
+    figure = row_figures.gate_curves(run.gates, GATE_ORDERS)
+    figures = {"gates": ("Share of the cache over the entropy of the model", figure)}
+    yield Section("Gates", words, figures)
+
+
+def _calibration(run: Run) -> Section:
     words = (
         "At the audit's targets every token of the vocabulary is asked for its probability. On "
         "the dashed line tokens come as often as they were promised to. A rule whose mass is far "
@@ -181,78 +183,7 @@ def _inside(run: Run) -> Iterator[Section]:
     )
     picture = "Share of tokens that came over the probability given to them"
     figures = {"calibration": (picture, row_figures.calibration(run.calibration))}
-    yield Section("Calibration", words, figures)
-
-
-def _model(run: Run, model: str) -> Iterator[Section]:
-    found = run.models[model]
-    words = (
-        "Each line is a seed: what the raw weights pay for a batch before learning from it. Late "
-        "steps run with fake-quantised weights, which may show as a small step up. The final "
-        "weights are averages (EMA, and SWA of late steps); a diamond is what these, packed, pay "
-        "for the validation text. The dotted line is the learning rate's scale."
-    )
-    figures = {}
-    if any(metrics.steps for metrics in found.metrics.values()):
-        figures[f"training_{model}"] = (
-            "Training loss over steps",
-            model_figures.training_curves(found.metrics, _packed_nats(run, model)),
-        )
-    if any(metrics.compared for metrics in found.metrics.values()):
-        words += _comparison_words(found.metrics)
-        figures[f"averages_{model}"] = (
-            "Loss of raw and of averaged weights over steps",
-            model_figures.raw_and_averaged(found.metrics),
-        )
-    if any(metrics.steps for metrics in found.metrics.values()):
-        figures[f"speed_{model}"] = (
-            "Tokens a second over steps",
-            model_figures.training_speed(found.metrics),
-        )
-    yield Section(f"Training: {model}", words, figures)
-    words = (
-        "The output error of every matrix on calibration text, relative to its outputs. GPTQ lets "
-        "later columns make good the rounding of earlier ones; the gap to the grey dots is what "
-        "that is worth."
-    )
-    figure = model_figures.quantisation_error(found.layers)
-    figures = {f"quantisation_{model}": ("Relative error by matrix", figure)}
-    yield Section(f"Quantising: {model}", words, figures)
-    ledger = found.ledger
-    parts = {name: size["packed"] for name, size in ledger["sections"].items() if size["packed"]}
-    parts["room"] = ledger["room_bytes"]
-    figure = model_figures.ledger_bar(parts, ledger["limit_bytes"])
-    words = (
-        f"{ledger['total_bytes']:,} of {ledger['limit_bytes']:,} bytes are used, "
-        f"{ledger['headroom_bytes']:,} are left. Of the model each section is compressed by "
-        "itself; the room is left for what rows need beside it, code and memory, which their own "
-        "ledgers count."
-    )
-    yield Section(f"Bytes: {model}", words, {f"bytes_{model}": ("Bytes by what they are", figure)})
-
-
-def _comparison_words(metrics: dict[int, Metrics]) -> str:
-    """What raw and averaged weights were measured on, and how far apart they end."""
-    lines = [line for found in metrics.values() for line in found.compared]
-    last = [found.compared[-1] for found in metrics.values() if found.compared]
-    gain = sum(line.raw_loss - line.averaged_loss for line in last) / len(last)
-    text = f"{max(line.tokens for line in lines):,} tokens of training text"
-    seen = [line.step for line in lines if not line.unseen]
-    text += f", which step {min(seen)} has learned from" if seen else " that no step learned from"
-    return (
-        f" The second picture is of one text at all steps, {text}: dashed by the raw weights, "
-        "solid by what would be the final ones if the training ended there, neither "
-        f"fake-quantised. At the end the averages pay {abs(gain):.4f} nats per token "
-        f"{'less' if gain >= 0 else 'more'} (mean of seeds)."
-    )
-
-
-def _packed_nats(run: Run, model: str) -> dict[int, float]:
-    """Nats per token of the validation text by seed, from the row of a model without a cache."""
-    rows = [row["name"] for row in run.config["rows"]
-            if (row["model"], row["cache"]) == (model, NONE)]  # fmt: skip
-    lines = run.seeds[run.seeds["row"].isin(rows[:1])]
-    return dict(zip(lines["seed"].astype(int), lines["nats"] / lines["targets"], strict=True))
+    return Section("Calibration", words, figures)
 
 
 def _time(run: Run) -> Section:

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 WIDTH = 4.7  # inches; a phone shows it at about its own size, a wide page two side by side
 PNG_DPI = 160
-PALETTE = ["#4c86e8", "#e0793a", "#2fa37c", "#b565c9", "#c9a021", "#d2546a", "#45a5b8", "#8d929c"]
+BLUE, GREEN, YELLOW, RED, GREY = "#4c86e8", "#2fa37c", "#c9a021", "#d2546a", "#8d929c"
+PALETTE = [BLUE, "#e0793a", GREEN, "#b565c9", YELLOW, RED, "#45a5b8", GREY]
 INK = "#010203"  # a colour that nothing else has: becomes the page's text colour
 STYLE = {
     "font.size": 9,
