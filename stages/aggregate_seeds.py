@@ -24,17 +24,12 @@ from fairway.files.spec import read_spec
 from fairway.provenance import Recording
 from fairway.rows.profile import Profile
 from fairway.stage import atomic_output, stage_parser
-from fairway.tables.aggregation import (
-    budget_table,
-    require_current,
-    seeds_table,
-    summary_table,
-)
+from fairway.tables.aggregation import budget_table, require_current, seeds_table, summary_table
 from fairway.tables.comparisons import comparisons, noise_of_delta
 from fairway.tables.ladder import ablation_markdown, ablation_table
 from fairway.tables.settings import TableSettings
 
-OUTPUTS = ("seeds", "ablation", "ladder", "budget", "statistics", "summary")
+TABLES = ("seeds", "ablation", "ladder", "budget", "statistics", "summary")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -44,40 +39,28 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    parser = stage_parser(
-        __doc__,
-        "spec",
-        "results",
-        "seeds",
-        "ablation",
-        "ladder",
-        "budget",
-        "statistics",
-        "summary",
-    )
-    args = parser.parse_args()
-    spec = read_spec(args.spec, TableSettings)
+    options = stage_parser(__doc__, "spec", "results", *TABLES).parse_args()
+    spec = read_spec(options.spec, TableSettings)
     settings = spec.settings
-    recording = Recording(args.provenance, spec, map(Path, settings["jobs"]))
+    recording = Recording(options.provenance, spec, map(Path, settings["jobs"]))
     require_current(settings["jobs"])
-    seeds = seeds_table(args.results, settings)
-    write_csv(args.seeds, seeds)
+    seeds = seeds_table(options.results, settings)
+    write_csv(options.seeds, seeds)
     profiles = {}
     for row in settings["rows"]:
         name, first = row["name"], row["seeds"][0]
-        profiles[name] = Profile.load(args.results / "rows" / name / f"seed{first}.profile.npz")
+        profiles[name] = Profile.load(options.results / "rows" / name / f"seed{first}.profile.npz")
     generator = np.random.default_rng(settings["seeds"][0])
     compared = comparisons(seeds, profiles, settings["references"], generator)
-    write_csv(args.statistics, compared)
+    write_csv(options.statistics, compared)
     summary = summary_table(seeds, settings["limits"], noise_of_delta(compared))
-    write_csv(args.ablation, ablation_table(summary))
-    write_csv(args.budget, budget_table(seeds, settings["limits"]))
-    with atomic_output(args.ladder) as temporary:
-        overlap = Manifest.load(args.results / "corpus" / "manifest.json").overlap
+    write_csv(options.ablation, ablation_table(summary))
+    write_csv(options.budget, budget_table(seeds, settings["limits"]))
+    with atomic_output(options.ladder) as temporary:
+        overlap = Manifest.load(options.results / "corpus" / "manifest.json").overlap
         temporary.write_text(ablation_markdown(summary, settings["seeds"], overlap))
-    write_csv(args.summary, summary)
-    tables = args.summary, args.seeds, args.ablation, args.ladder, args.budget, args.statistics
-    recording.finish(*tables)
+    write_csv(options.summary, summary)
+    recording.finish(*(getattr(options, table) for table in TABLES))
 
 
 if __name__ == "__main__":

@@ -26,11 +26,11 @@ def main() -> None:
     parser.add_argument("logs", type=Path, nargs="+", help="logs of one entry, one a seed")
     parser.add_argument("--name", help="of the entry; default: the folder of the first log")
     parser.add_argument("--folder", type=Path, help="output: of both tables")
-    args = parser.parse_args()
-    name = args.name or args.logs[0].resolve().parent.name
-    folder = args.folder or Path("results/imported") / name
+    options = parser.parse_args()
+    name = options.name or options.logs[0].resolve().parent.name
+    folder = options.folder or Path("results/imported") / name
     runs = {}
-    for path in args.logs:
+    for path in options.logs:
         lines = require_file(path).read_text(errors="replace").splitlines()
         found = read_log(lines, str(path))
         if found.seed in runs:

@@ -69,17 +69,19 @@ def lead(found: Run) -> str:
 
 def main() -> None:
     parser = stage_parser(__doc__, "spec", "results", "report", "figures")
-    args = parser.parse_args()
-    if args.report.resolve().is_relative_to(args.figures.resolve()):
-        raise StageError(f"--report: {args.report}; expected outside --figures {args.figures}")
-    spec = read_spec(args.spec, Configurations)
+    options = parser.parse_args()
+    if options.report.resolve().is_relative_to(options.figures.resolve()):
+        raise StageError(
+            f"--report: {options.report}; expected outside --figures {options.figures}"
+        )
+    spec = read_spec(options.spec, Configurations)
     recording = Recording(
-        args.provenance, spec, [args.results / "provenance/aggregate_seeds.json"]
+        options.provenance, spec, [options.results / "provenance/aggregate_seeds.json"]
     )
     config, default = (
-        checked_config(spec.settings[name], args.spec) for name in ("config", "default")
+        checked_config(spec.settings[name], options.spec) for name in ("config", "default")
     )
-    found = load_run(args.results, config)
+    found = load_run(options.results, config)
     shown = list(sections(found))
     changed = differences(config, default)
     text = page(
@@ -89,16 +91,16 @@ def main() -> None:
         settings_table(changed),
         provenance(found, spec.sha256),
     )
-    shutil.rmtree(args.figures, ignore_errors=True)
+    shutil.rmtree(options.figures, ignore_errors=True)
     for section in shown:
         for name, (_, figure) in section.figures.items():
             for suffix, content in (("svg", file_svg(figure)), ("png", file_png(figure))):
-                with atomic_output(args.figures / f"{name}.{suffix}") as temporary:
+                with atomic_output(options.figures / f"{name}.{suffix}") as temporary:
                     temporary.write_bytes(content)
-    for path in (args.figures / "index.html", args.report):
+    for path in (options.figures / "index.html", options.report):
         with atomic_output(path) as temporary:
             temporary.write_text(text)
-    recording.finish(args.report)
+    recording.finish(options.report)
 
 
 if __name__ == "__main__":

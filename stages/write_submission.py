@@ -108,31 +108,31 @@ def packages() -> set[str]:
 
 
 def main() -> None:
-    args = stage_parser(__doc__, "spec", "results", "folder").parse_args()
-    spec = read_spec(args.spec, SubmissionSettings)
+    options = stage_parser(__doc__, "spec", "results", "folder").parse_args()
+    spec = read_spec(options.spec, SubmissionSettings)
     settings = spec.settings
     recording = Recording(
-        args.provenance, spec, [args.results / "provenance/aggregate_seeds.json"]
+        options.provenance, spec, [options.results / "provenance/aggregate_seeds.json"]
     )
     who, limits = settings["submission"], settings["limits"]
-    row = FinishedRow(args.results, who["row"] or best_row(args.results))
+    row = FinishedRow(options.results, who["row"] or best_row(options.results))
     if row.row not in settings["rows"]:
-        raise StageError(f"{args.spec}: no row {row.row}; expected its settings in `rows`")
+        raise StageError(f"{options.spec}: no row {row.row}; expected its settings in `rows`")
     entry = settings["rows"][row.row]
     require_model(entry["stages"]["train_model"])
     made = files(row, who, entry, limits, script(entry))
     made["requirements.txt"] = requirements(PINNED, packages()).encode()
-    making = args.folder.with_name(f".{args.folder.name}.tmp")
+    making = options.folder.with_name(f".{options.folder.name}.tmp")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     for name, content in made.items():
         (making / name).write_bytes(content)
-    wrong = problems(making, args.results, limits["artifact_bytes"], who["allow_invalid"])
+    wrong = problems(making, options.results, limits["artifact_bytes"], who["allow_invalid"])
     if wrong:
-        raise StageError("; ".join(wrong).replace(str(making), str(args.folder)))
-    shutil.rmtree(args.folder, ignore_errors=True)
-    making.replace(args.folder)
-    recording.finish(*sorted(args.folder.iterdir()))
+        raise StageError("; ".join(wrong).replace(str(making), str(options.folder)))
+    shutil.rmtree(options.folder, ignore_errors=True)
+    making.replace(options.folder)
+    recording.finish(*sorted(options.folder.iterdir()))
 
 
 if __name__ == "__main__":

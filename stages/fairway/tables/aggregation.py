@@ -18,13 +18,14 @@ from fairway.rows.sums import Sums
 from fairway.stage import StageError, sha256_of
 from fairway.tables.inputs import (
     Audit,
-    CountStats,
+    JobStats,
     Ledger,
-    MemoryStats,
     Proof,
     QuantizeReport,
     RowLedger,
     ScoreStats,
+    SeedFigures,
+    SeedSizes,
     read_input,
 )
 from fairway.tables.metrics import read_metrics
@@ -80,31 +81,17 @@ def read_model(results: Path, model: str, seed: int, ranks: int) -> dict[str, An
 def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[str, Any]:
     """Everything known of one row and seed: score, audit, sizes, seconds."""
     folder = results / "rows" / row["name"]
-    sums_file, audit_file = folder / f"seed{seed}.json", folder / "audit.json"
-    sums, audit = Sums.load(sums_file), read_input(audit_file, Audit)
     model = read_model(results, row["model"], seed, ranks)
     artifact = model.pop("artifact_sha256")
-    require_own(sums_file, "seed", sums.seed, seed)
-    require_own(sums_file, "artifact", sums.artifact_sha256, artifact)
-    if len(sums.sums) != ranks:
-        raise StageError(f"{sums_file}: {len(sums.sums)} rank sums; expected {ranks}")
-    if str(seed) not in audit.seeds:
-        raise StageError(f"{audit_file}: seeds {sorted(audit.seeds)}; expected {seed} as well")
-    audited = audit.seeds[str(seed)]
-    require_own(audit_file, f"artifact of seed {seed}", audited.artifact_sha256, artifact)
-    require_own(audit_file, f"sums of seed {seed}", audited.sums_sha256, sha256_of(sums_file))
+    sums = _read_sums(folder / f"seed{seed}.json", seed, artifact, ranks)
+    audit, audited = _read_audit(folder, seed, artifact)
+    ledger, sizes = _read_ledger(folder / "ledger.json", seed, artifact)
     counting = 0.0
     if row["cache"] != NONE:
-        stats = results / "counts" / row["cache"] / "stats.json"
-        counting = read_input(stats, CountStats).seconds
+        counting = read_input(results / "counts" / row["cache"] / "stats.json", JobStats).seconds
     if row["memory"] is not None:
-        memory = read_input(results / "memories" / f"{row['memory']}.json", MemoryStats)
+        memory = read_input(results / "memories" / f"{row['memory']}.json", JobStats)
         model["packing"] += memory.seconds
-    ledger = read_input(folder / "ledger.json", RowLedger)
-    if str(seed) not in ledger.seeds:
-        raise StageError(f"{folder / 'ledger.json'}: has {sorted(ledger.seeds)}; expected {seed}")
-    sizes = ledger.seeds[str(seed)]
-    require_own(folder / "ledger.json", "artifact", sizes.artifact_sha256 or "", artifact)
     return {
         "row": row["name"],
         **{key: row[key] for key in ("model", "cache", "gate")},
@@ -124,6 +111,37 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
         "counting": counting,
         "mixing": sums.seconds,
     }
+
+
+def _read_sums(path: Path, seed: int, artifact: str, ranks: int) -> Sums:
+    sums = Sums.load(path)
+    require_own(path, "seed", sums.seed, seed)
+    require_own(path, "artifact", sums.artifact_sha256, artifact)
+    if len(sums.sums) != ranks:
+        raise StageError(f"{path}: {len(sums.sums)} rank sums; expected {ranks}")
+    return sums
+
+
+def _read_audit(folder: Path, seed: int, artifact: str) -> tuple[Audit, SeedFigures]:
+    """A row's audit, and what it has of a seed."""
+    path, sums_file = folder / "audit.json", folder / f"seed{seed}.json"
+    audit = read_input(path, Audit)
+    if str(seed) not in audit.seeds:
+        raise StageError(f"{path}: seeds {sorted(audit.seeds)}; expected {seed} as well")
+    audited = audit.seeds[str(seed)]
+    require_own(path, f"artifact of seed {seed}", audited.artifact_sha256, artifact)
+    require_own(path, f"sums of seed {seed}", audited.sums_sha256, sha256_of(sums_file))
+    return audit, audited
+
+
+def _read_ledger(path: Path, seed: int, artifact: str) -> tuple[RowLedger, SeedSizes]:
+    """A row's ledger, and what it has of a seed."""
+    ledger = read_input(path, RowLedger)
+    if str(seed) not in ledger.seeds:
+        raise StageError(f"{path}: seeds {sorted(ledger.seeds)}; expected {seed} as well")
+    sizes = ledger.seeds[str(seed)]
+    require_own(path, "artifact", sizes.artifact_sha256 or "", artifact)
+    return ledger, sizes
 
 
 def check_proof(results: Path, row: dict[str, Any], seed: int) -> None:

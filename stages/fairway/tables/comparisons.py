@@ -25,7 +25,6 @@ from fairway.tables.statistics import (
 )
 
 MARGIN_NATS, MARGIN_LEVEL = 0.005, 0.01  # the contest's first rule: better by so much, at this p
-ROW_LEVEL = 0.25  # its later rule: one-sided Welch against the row before
 NONE = Difference(math.nan, math.nan, math.nan, math.nan)
 
 

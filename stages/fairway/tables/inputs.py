@@ -80,15 +80,8 @@ class ScoreStats(View):
 
 
 @dataclass(frozen=True)
-class CountStats(View):
-    """stats.json of count_ngrams."""
-
-    seconds: Amount
-
-
-@dataclass(frozen=True)
-class MemoryStats(View):
-    """A memory's JSON file of pack_memory."""
+class JobStats(View):
+    """stats.json of count_ngrams, and the JSON file that pack_memory leaves beside a memory."""
 
     seconds: Amount
 

@@ -183,7 +183,7 @@ def test_a_row_without_a_model_has_one_score_and_its_memorys_bytes(tmp_path, set
 @pytest.mark.parametrize(
     ("ledger", "message"),
     [
-        (row_ledger({"2": 9}), r"has \['2'\]; expected 1"),
+        (row_ledger({"2": 9}), r"seeds \['2'\]; expected 1 as well"),
         (row_ledger({"1": 9}, "b"), "artifact b; expected a"),
         (row_ledger({"1": 9}) | {"bundle_bytes": 99}, "seeds.1.total_bytes: 109; expected 108"),
         (row_ledger({"1": 9}) | {"code_counted": "none"}, "code_counted: 'none'; expected deco"),
