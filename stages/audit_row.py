@@ -35,8 +35,9 @@ from fairway.audit.evidence import (
 )
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
-from fairway.counting.caches import CacheSettings, count_targets
+from fairway.counting.caches import count_targets
 from fairway.counting.memories import memory_tokens
+from fairway.counting.settings import CacheSettings
 from fairway.files.records import Within
 from fairway.files.spec import Count, Seed, read_spec
 from fairway.provenance import Recording
@@ -101,10 +102,8 @@ def load_found(options: argparse.Namespace, settings: AuditedRow, manifest: Mani
         "cache": (options.cache, 1 if cached else 0),
     }
     require_files(settings["row"], wanted)
-    targets, vocabulary = (
-        audit_targets(settings["audit"], manifest.val.targets),
-        manifest.vocabulary,
-    )
+    targets = audit_targets(settings["audit"], manifest.val.targets)
+    vocabulary = manifest.vocabulary
     models = [ModelEvidence.load(path, targets, vocabulary) for path in options.models]
     cache = None
     for path in options.cache:  # one or none

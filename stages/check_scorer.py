@@ -49,10 +49,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--targets", type=positive, default=1000, help="from the text's start")
     parser.add_argument("--mass-targets", type=positive, help="targets of each kind to sum Z at")
     parser.add_argument("--null-tokens", type=positive, help="length of the random text")
-    parser.add_argument(
-        "--with", dest="given", action="append", default=[], metavar="NAME=VALUE",
-        help="a keyword argument of make",
-    )  # fmt: skip
+    given = {"dest": "given", "action": "append", "default": [], "metavar": "NAME=VALUE"}
+    parser.add_argument("--with", **given, help="a keyword argument of make")
     parser.add_argument("--seconds", type=float, default=60.0, help="limit for 1,000 tokens")
     parser.add_argument("--memory-gb", type=float, default=8.0, help="limit for a process, GiB")
     parser.add_argument("--jobs", type=positive, default=1, help="processes at a time")

@@ -85,13 +85,8 @@ def decode_elsewhere(options: argparse.Namespace, row: str) -> bytes:
     """What a new process makes of the file, in a folder of its own that has nothing else."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "decoded"
-        command = [
-            sys.executable,
-            "-I",
-            str(options.bundle.resolve()),
-            "decompress",
-            "--any-length",
-        ]
+        command = [sys.executable, "-I", str(options.bundle.resolve())]
+        command += ["decompress", "--any-length"]
         for flag, paths in (
             ("artifact", options.artifact),
             ("memory", options.memory),

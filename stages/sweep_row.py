@@ -188,9 +188,10 @@ def sweep(
     progress, found = Progress(len(grid), "settings"), []
     for cache in settings["caches"]:
         places = [
-            place for place, point in enumerate(grid)
+            place
+            for place, point in enumerate(grid)
             if changed(base, "cache", axes, point) == cache["settings"]
-        ]  # fmt: skip
+        ]
         if not places:
             continue
         gates = [changed(settings["gate"], "gate", axes, grid[place]) for place in places]

@@ -74,9 +74,7 @@ def as_json(
 ) -> dict[str, Any]:
     """All of it. case: None if the scorer did not even run once."""
     fault = first_fault(found)
-    text = case and {
-        "name": case.text.name, "vocabulary": case.text.vocabulary, "targets": case.text.targets
-    }  # fmt: skip
+    text = case and {key: getattr(case.text, key) for key in ("name", "vocabulary", "targets")}
     return {
         "scorer": name,
         "kind": case and case.traits.kind,

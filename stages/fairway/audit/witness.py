@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fairway.audit.checks import changed_tail, first_moved
-from fairway.audit.evidence import AuditTargets, CacheEvidence, ModelEvidence, RowEvidence
+from fairway.audit.evidence import CacheEvidence, ModelEvidence, RowEvidence
 from fairway.rows.gate import Piece, RowGate, cut_piece
 from fairway.stage import StageError
 
@@ -74,12 +74,21 @@ class Witness:
                 f"model's evidence: of artifact {self.model.artifact_sha256[:12]}…; "
                 f"the scores are of {artifact_sha256[:12]}…"
             )
-        targets = AuditTargets(self.model.targets, self.model.changed)
         return RowEvidence(
-            *targets, self.stays, spec, self.mass, self.difference, self.of_model,
-            self.same_counts, np.array(list(self.kept.values()), dtype=bool), self.calibration,
-            artifact_sha256, self.model.spec, self.cache.spec if self.cache else "",
-        )  # fmt: skip
+            targets=self.model.targets,
+            changed=self.model.changed,
+            stays=self.stays,
+            spec=spec,
+            mass=self.mass,
+            difference=self.difference,
+            of_model=self.of_model,
+            same_counts=self.same_counts,
+            kept=np.array(list(self.kept.values()), dtype=bool),
+            calibration=self.calibration,
+            artifact_sha256=artifact_sha256,
+            model=self.model.spec,
+            cache=self.cache.spec if self.cache else "",
+        )
 
     def _look(self, state: Any, token: int, piece: Piece, i: int) -> float:
         """Nats of the target by the distribution before it, whose mass is noted."""

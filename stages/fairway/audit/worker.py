@@ -146,8 +146,8 @@ def load_make(file: Path, function: str) -> Callable:
 
 def explain(error: BaseException, file: str) -> str:
     """The error in one line, with the last line of the scorer's own file that was reached."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
-             if frame.filename == file]  # fmt: skip
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
     place = f" ({Path(file).name}, line {lines[-1]})" if lines else ""
     return " ".join(f"{type(error).__name__}: {error}{place}".split())
 

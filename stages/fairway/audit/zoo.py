@@ -40,10 +40,8 @@ def examples() -> list[Example]:
     found = []
     for file in sorted(FOLDER.glob("*.py")):
         tree = ast.parse(file.read_text())
-        values = {
-            node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-        }  # fmt: skip
+        assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+        values = {ast.unparse(node.targets[0]): node.value for node in assigned}
         if "FAILS" in values:
             functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
             says = ast.get_docstring(tree).split(". ")[0].split("\n")[0].rstrip(".")

@@ -97,6 +97,9 @@ def _name(known: dict[str, Config], cache: str, settings: Config) -> str:
             return name
     base = known[cache]
     parts = ["exact"] if settings["kind"] != base["kind"] else []
-    parts += [f"{key}_{settings[key]}" for key in CACHE_NUMBERS if key in settings and
-              settings[key] != base[key]]  # fmt: skip
+    parts += [
+        f"{key}_{settings[key]}"
+        for key in CACHE_NUMBERS
+        if key in settings and settings[key] != base[key]
+    ]
     return "__".join([cache, *parts])

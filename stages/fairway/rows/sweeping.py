@@ -57,15 +57,18 @@ def sums_by_part(
 
 
 def _of_matches(gates, shards, parts, threads) -> np.ndarray:
-    scores = [np.concatenate([getattr(s.scores, key) for s in shards]) for key in
-              ("nll", "entropy")]  # fmt: skip
-    counts = [np.concatenate([getattr(s.counts, key) for s in shards]) for key in
-              ("order", "hits", "total")]  # fmt: skip
+    arrays = _joined([shard.scores for shard in shards], "nll", "entropy")
+    arrays += _joined([shard.counts for shard in shards], "order", "hits", "total")
     found = [
-        summed_nats(gates, *(array[first - 1 : stop - 1] for array in scores + counts), threads)
+        summed_nats(gates, *(array[first - 1 : stop - 1] for array in arrays), threads)
         for first, stop in parts
     ]
     return np.stack(found, axis=1)
+
+
+def _joined(ranks: Sequence[object], *names: str) -> list[np.ndarray]:
+    """The arrays of these names over all targets: those of every rank, one after the other."""
+    return [np.concatenate([getattr(rank, name) for rank in ranks]) for name in names]
 
 
 def _walked(

@@ -21,10 +21,7 @@ from fairway.workflow.config import is_decodable, used, used_memories
 
 COUNTING_THREADS = 2  # of rule count_ngrams
 SCORE_BYTES = 8  # per target: nll and entropy, float32
-COUNT_BYTES = {
-    "match": 9,
-    "orders": 31,
-}  # per target; orders: measured, 10 M tokens of English
+COUNT_BYTES = {"match": 9, "orders": 31}  # per target; orders: measured, 10 M tokens of English
 TEXT_BYTES = 2.44  # per target; measured, English at a vocabulary of 1,024
 MEMORY_BYTES = 0.46  # per token of a packed memory; measured, docstrings (LZMA)
 GRADIENT_SEQUENCES = 128  # at most, of fairway.artifact.steps

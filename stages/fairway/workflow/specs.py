@@ -40,10 +40,7 @@ SOURCE_KEYS = {  # corpus keys that one kind of corpus reads, beside those that 
     "shards": {"train_shards", "val_shards", "val_documents", "download"},
 }
 DISTRIBUTIONS = {"yaml": "PyYAML"}  # what is installed under another name than it is imported by
-UNVERSIONED = (
-    "tqdm",
-    "triton",
-)  # changes nothing that is computed; is as torch brings it, if at all
+UNVERSIONED = ("tqdm", "triton")  # computes nothing; comes with torch, if at all
 NAME_DIGITS = 16  # of its hash, in a spec's name
 AUDITED_KEYS = ("mass_targets", "causality_targets", "seed")  # say which targets are looked at
 
