@@ -18,6 +18,7 @@ report: "docs/workflow.rst"
 
 sys.path.insert(0, f"{workflow.basedir}/stages")
 from fairway.workflow.environment import clean, interpreter
+from fairway.workflow.estimation import COUNTING_THREADS
 from fairway.workflow.layers import configuration_of
 from fairway.workflow.plan import Plan, literal, missing_files
 from fairway.stage import StageError

@@ -38,7 +38,7 @@ rule count_ngrams:
         "results/benchmarks/count_ngrams/{cache}.tsv"
     conda:
         CPU
-    threads: 2
+    threads: COUNTING_THREADS
     shell:
         plan.command(
             "count_ngrams",
@@ -63,7 +63,7 @@ rule audit_cache:
         "results/benchmarks/audit_cache/{cache}.tsv"
     conda:
         CPU
-    threads: 2
+    threads: COUNTING_THREADS
     shell:
         plan.command(
             "audit_cache",

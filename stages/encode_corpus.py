@@ -1,10 +1,10 @@
 """Encode the corpus into token shards, with the bytes of every validation target and a manifest.
 
-python stages/encode_corpus.py --spec results/specs/encode_corpus.*.json \
-    --tokenizer results/corpus/tokenizer.model --manifest results/corpus/manifest.json \
-    --val results/corpus/val.bin --val-bytes results/corpus/val_bytes.npy \
-    --val-text results/corpus/val_text.bin --train results/corpus/train.bin \
-    --windows results/specs/windows.*.json
+    python stages/encode_corpus.py --spec results/specs/encode_corpus.*.json \\
+        --tokenizer results/corpus/tokenizer.model --manifest results/corpus/manifest.json \\
+        --val results/corpus/val.bin --val-bytes results/corpus/val_bytes.npy \\
+        --val-text results/corpus/val_text.bin --train results/corpus/train.bin \\
+        --windows results/specs/windows.*.json
 
 Reads: the spec (settings: the `corpus` section), the tokenizer, and the documents or shards; and
 windows, ranks and the rows that claim a code length, so that a validation text too short for them,

@@ -1,7 +1,7 @@
 """Train one model from one seed: weights as a checkpoint, figures as JSON lines.
 
-    python stages/train_model.py --spec results/specs/train_model/ebls.*.json --seed 1337 \
-        --manifest results/corpus/manifest.json --checkpoint checkpoint.safetensors \
+    python stages/train_model.py --spec results/specs/train_model/ebls.*.json --seed 1337 \\
+        --manifest results/corpus/manifest.json --checkpoint checkpoint.safetensors \\
         --metrics metrics.jsonl --resume resume.safetensors
 
 With training.world_size above 1 it starts its own processes; under torchrun, which must then

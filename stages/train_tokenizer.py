@@ -1,7 +1,7 @@
 """Train the corpus's tokenizer on its training documents, or take a given one, checked.
 
-python stages/train_tokenizer.py --spec results/specs/train_tokenizer.*.json \
-    --tokenizer results/corpus/tokenizer.model
+    python stages/train_tokenizer.py --spec results/specs/train_tokenizer.*.json \\
+        --tokenizer results/corpus/tokenizer.model
 
 Reads: the spec (settings: the `corpus` section) and the documents or tokenizer it names.
 Writes: tokenizer.model, SentencePiece BPE with byte fallback.

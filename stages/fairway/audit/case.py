@@ -21,8 +21,9 @@ _TOLD = 16  # the same, where a black box tells its distribution
 
 @dataclass(frozen=True)
 class CheckSettings:
-    """mass_targets: of each kind in a sample, None for what its kind of scorer can bear.
+    """How much of a scorer is checked.
 
+    mass_targets: of each kind in a sample, None for as many as this kind of scorer has time for.
     changed_targets: of each kind, after which the text is changed and cut. null_tokens: None for
     ten times the vocabulary, at least 2,000. decoded_targets: from the first. rounding: nats by
     which a target may differ in a text of another length, since matrix products round otherwise.
@@ -56,9 +57,7 @@ def judged(ok: bool, found: str, target: int | None = None, **figures: Any) -> F
 class Case:
     """A scorer, a text, and its nats there: float64, one per target if it is `assigned`.
 
-    seconds: what a run takes.
-
-    say: takes a line for whoever waits.
+    seconds: what a run takes; say: takes a line for whoever waits.
     """
 
     subject: Subject

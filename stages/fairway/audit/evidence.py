@@ -178,9 +178,9 @@ class RowEvidence(_Evidence):
     mass: Z. difference: nats between the score and −ln of the distribution known before the
     token. of_model: the same of the model's score. same_counts: whether the counts of the whole
     vocabulary hold the target's. kept: (states,), whether looking left the gate's state as it
-    was, where that was checked. calibration: (bins, 3), sums of `witness.binned` over the
-    targets. stays: bool (changed,), whether the change left all nats before
-    it alone. model, cache: specs of the evidence that this one is built on, "" for no cache.
+    was, where that was checked. calibration: (bins, 3), sums of `witness.binned` over the targets.
+    stays: bool (changed,), whether the change left all nats before it alone. model, cache: specs
+    of the evidence that this one is built on, "" for no cache.
     """
 
     mass: np.ndarray

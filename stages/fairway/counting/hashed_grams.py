@@ -118,10 +118,9 @@ def note_pairs(counts, keys, low, high, no_pair, found):
 def count_block(first, last, segments, keys, counts, no_pair, walk, min_count, counters, found):
     """Look up and count targets first … last in the table of one length, segment by segment.
 
-    keys: of the grams at positions first−1 … last; counts: memory for as
-    many. counters: B+1 of them; the last counts what takes no part and is emptied every time.
-    found: see `note_contexts`, one element per target of the block, or empty if the block is only
-    to be counted.
+    keys: of the grams at positions first−1 … last; counts: memory for as many. counters: B+1 of
+    them; the last counts what takes no part and is emptied every time. found: see `note_contexts`,
+    one element per target of the block, or empty if the block is only to be counted.
     """
     small, large = counters
     size = last + 1 - first

@@ -3,8 +3,8 @@
 numba keeps compiled code beside the source and checks the file that a function stands in, but not
 the files of the functions it calls, nor of the constants it uses: they were compiled into it, so
 it would go on as if they had not changed. Here the stamp that is checked covers the code of all
-files that the function's own imports, directly or not. And what is kept may be of a class that is
-gone since, or damaged: numba would end with whatever reading it raises, here it is no hindrance.
+files that the function's own imports, directly or not. And what is kept may be damaged, or hold a
+class that is gone since: numba would end with whatever unpickling it raises, here it is made anew.
 
 Code that a bundle unpacked (`unbundle.py`) keeps it in one folder for all bundles, by that stamp:
 what two of them have in common is compiled once.

@@ -22,7 +22,7 @@ class RowSettings(RankedWindows):
 
 
 class RowOfAnyJob(RowSettings):
-    """The same in the spec of any of a row's jobs, with what else they take unread."""
+    """A row's settings in the spec of any of its jobs; what else is in such a spec is not read."""
 
     audit: NotRequired[Any]
     claim: NotRequired[Any]

@@ -55,11 +55,10 @@ def _of_script(path: Path) -> Iterator[str]:
 def _of_seeds(folder: Path, record: Submission, row: FinishedRow) -> Iterator[str]:
     """Every seed of the run must be there, and no other, each with its log and its result."""
     wanted = list(row.seeds.index)
-    for what, given in (
-        ("seeds", list(record.seeds)),
-        ("seed_results", sorted(map(str, record.seed_results))),
+    for what, given, expected in (
+        ("seeds", list(record.seeds), wanted),
+        ("seed_results", sorted(record.seed_results), sorted(map(str, wanted))),
     ):
-        expected = wanted if what == "seeds" else sorted(map(str, wanted))
         if sorted(given) != sorted(expected):
             yield f"{folder / RECORD}: {what}: {given}; the run has {expected}"
     for seed in wanted:

@@ -36,9 +36,7 @@ class SeedSizes(View):
 
 @dataclass(frozen=True)
 class RowLedger(View):
-    """ledger.json of pack_row. source_bytes: of the code in the bundle, as it stands; seeds: by
-    seed.
-    """
+    """ledger.json of pack_row. source_bytes: of the bundle's code as it stands in stages/."""
 
     code_counted: Literal["decoder", "scoring"]
     limit_bytes: Positive

@@ -2,12 +2,19 @@
 
 A job takes its rule's `seconds` and its size over `per_second`, both from the configuration's
 `estimates`, where it is said how each was found. Sizes follow from the configuration, by rule:
-fetch_corpus bytes; encode_corpus tokens of training and validation; train_model steps, or what
-max_seconds leaves of them; quantize_model calibration tokens, and 2.5 for each whose gradients a
-search for bits takes; pack_artifact parameters;
-score_targets targets; pack_memory tokens of training; count_ngrams targets, with the memory's, ×
-orders; mix_scores counts read: targets, or targets × orders where the cache gives every order;
-audit_model windows; audit_cache targets × orders × counts made; prove_row bytes.
+
+    fetch_corpus    bytes
+    encode_corpus   tokens of training and validation
+    train_model     steps, or what max_seconds leaves of them
+    quantize_model  calibration tokens, and 2.5 for each whose gradients a search for bits takes
+    pack_artifact   parameters
+    score_targets   targets
+    pack_memory     tokens of training
+    count_ngrams    targets, with the memory's, × orders
+    mix_scores      counts read: targets, × orders where the cache gives every order
+    audit_model     windows
+    audit_cache     targets × orders × counts made
+    prove_row       bytes
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +26,7 @@ from fairway.rows.entry import row_seeds
 from fairway.stage import StageError
 from fairway.workflow.config import is_decodable, used, used_memories
 
-COUNTING_THREADS = 2  # of rule count_ngrams
+COUNTING_THREADS = 2  # of count_ngrams and audit_cache, also where rules say it
 SCORE_BYTES = 8  # per target: nll and entropy, float32
 COUNT_BYTES = {"match": 9, "orders": 31}  # per target; orders: measured, 10 M tokens of English
 TEXT_BYTES = 2.44  # per target; measured, English at a vocabulary of 1,024

@@ -23,7 +23,7 @@ from fairway.workflow import jobs
 from fairway.workflow.config import resolve_config, used, used_memories
 from fairway.workflow.specs import Specs
 
-ORDERS = "results/specs/missing.json"  # texts of the specs that write_specs is to write
+MISSING = "results/specs/missing.json"  # texts of the specs that write_specs is to write
 READ_SOURCES = ("train_tokenizer", "encode_corpus")
 
 
@@ -53,9 +53,10 @@ class Plan:
         """What a job that makes `output` of the corpus waits for: its download, or patterns that
         name no file.
 
-        The latter stop the jobs that need them, and only they; where there is an output, the job
-        itself does, since Snakemake would take it as it is. Files that are there are no inputs of
-        Snakemake's: it would ask for their times.
+        Snakemake stops at such a pattern as at a missing input, and only for the jobs that need
+        it. Where `output` is there it would leave it as it is instead, so then nothing is named,
+        and the job itself stops if it runs. Source files that are there are never inputs:
+        Snakemake would compare their times.
         """
         # Snakemake takes {…} in a name for a wildcard; the stages find these files by themselves.
         missing = [] if Path(output).exists() else self.absent
@@ -113,7 +114,7 @@ class Plan:
         that lie in the future become now, since Snakemake fails a job whose inputs are newer than
         what it has just made.
         """
-        write_json(Path(ORDERS), {"specs": self.missing_specs()})
+        write_json(Path(MISSING), {"specs": self.missing_specs()})
         used = provenance.recorded_specs(Path(jobs.FOLDER))
         for path in self.specs.folder.rglob("*.*.json"):
             if str(path) not in self.specs.texts and sha256_of(path) not in used:
@@ -126,9 +127,9 @@ class Plan:
     def spec(self, stage: str) -> Callable[[Any], str]:
         """Function of wildcards: path of a job's spec, whose time does not count.
 
-        If the job is stale it is forced to run, should it be wanted at all. A file that is not
-        the spec it is named after goes, so that Snakemake has it written like one that is missing:
-        writing over one that is there would not, for Snakemake, be a reason to run what reads it.
+        A stale job is forced to run, if it is wanted at all. A spec file whose content is not
+        what its name says is deleted here, so that Snakemake has it made like a missing one: if
+        it were written over, Snakemake would see no reason to run the job that reads it.
         """
 
         def path(wildcards: Any) -> str:
@@ -145,10 +146,10 @@ class Plan:
         return path
 
     def waited_for(self, stage: str, pattern: str) -> Callable[[Any], str]:
-        """Function of wildcards: path of an input whose time counts for a stale job alone.
+        """Function of wildcards: path of an input whose time counts only if the job is stale.
 
-        Behind a job that runs, Snakemake leaves out what knows it by such inputs alone, without
-        asking whether that is forced.
+        Snakemake leaves out a job, forced or not, if all that it has of a job that runs are
+        inputs whose times do not count.
         """
 
         def path(wildcards: Any) -> str:
@@ -176,10 +177,10 @@ class Plan:
 
     def write_specs_command(self, specs: str) -> str:
         """Shell text of the rule that writes missing specs."""
-        return f"{self._program('write_specs')} --orders {ORDERS} --specs {specs} > {{log}} 2>&1"
+        return f"{self._program('write_specs')} --missing {MISSING} --specs {specs} > {{log}} 2>&1"
 
     def windows(self, wildcards: Any) -> list[str]:
-        """Path of the windows that a new text must hold, if they are there or it is to be made."""
+        """Path of the windows that a new text must hold: where it is made, or they are there."""
         path = self.specs.windows_path()
         if self.force:
             self._remove_damaged(path)
