@@ -12,6 +12,7 @@ import numpy as np
 
 from fairway.counting.settings import CacheSettings
 from fairway.files.arrays import TEXT, Layout, load_arrays, save_arrays
+from fairway.kernels.compiled import compiled
 from fairway.rows.gate import Mixing, Piece
 
 STRETCHES = 256  # of the text, of as equal numbers of targets as can be
@@ -76,9 +77,9 @@ class Profiler:
         begins = np.flatnonzero(tokens == bos)  # a target index is its token's
         self.begins = begins if len(begins) and begins[0] == 0 else np.append(0, begins)
         self.stretches = np.linspace(1, targets + 1, STRETCHES + 1).astype(np.int64)[:-1]
-        self.sums = {"document": _pair(len(self.begins)), "stretch": _pair(STRETCHES)}
+        self.sums = {"document": _sums(len(self.begins)), "stretch": _sums(STRETCHES)}
         columns = cache.max_order + 1 if cache else 0
-        self.orders = {key: np.zeros(columns) for key in ("targets", "hits", "nats")}
+        self.orders = np.zeros(columns, np.int64), np.zeros(columns, np.int64), np.zeros(columns)
 
     def start(self) -> Any:
         return self.gate.start()
@@ -87,29 +88,18 @@ class Profiler:
         """−ln p of a piece's targets; moves the state on."""
         found = self.gate.nats(state, tokens, piece)
         first = piece.first_target
-        targets = np.arange(first, first + len(found))
         sizes = self.sizes[first - 1 : first - 1 + len(found)]
-        for key, begins in (("document", self.begins), ("stretch", self.stretches)):
-            place = np.searchsorted(begins, targets, side="right") - 1
-            for total, values in zip(self.sums[key], (found, sizes), strict=True):
-                _add(total, place, values)
+        for begins, sums in zip((self.begins, self.stretches), self.sums.values(), strict=True):
+            segment = np.searchsorted(begins, first, side="right") - 1
+            _add_segments(segment, begins, first, found, sizes, *sums)
         if piece.counts is not None:
             order, hit = matched(piece.counts, self.cache.min_order)
-            ones = np.ones(len(found))
-            for key, values in (("targets", ones), ("hits", hit), ("nats", found)):
-                _add(self.orders[key], order, values)
+            _add_orders(order, hit, found, *self.orders)
         return found
 
     def profile(self, spec: str) -> Profile:
         """All that was added up."""
-        sums = {
-            f"{key}_{what}": total.astype(np.int64) if what == "bytes" else total
-            for key, pair in self.sums.items()
-            for what, total in zip(("nats", "bytes"), pair, strict=True)
-        }
-        orders = {f"order_{key}": total for key, total in self.orders.items()}
-        counted = {key: orders[key].astype(np.int64) for key in ("order_targets", "order_hits")}
-        return Profile(spec, **sums, **orders | counted)
+        return Profile(spec, *self.sums["document"], *self.sums["stretch"], *self.orders)
 
 
 def matched(counts: tuple[np.ndarray, ...], min_order: int) -> tuple[np.ndarray, np.ndarray]:
@@ -120,18 +110,57 @@ def matched(counts: tuple[np.ndarray, ...], min_order: int) -> tuple[np.ndarray,
     """
     first, second, _ = counts
     if first.ndim == 1:  # (order, hits, total) of the match
-        return first.astype(np.int64), second > 0
-    depth = (first > 0).sum(axis=1)  # totals fall as orders rise
-    hits = np.take_along_axis(second, np.maximum(depth - 1, 0)[:, None], axis=1)[:, 0]
-    return np.where(depth > 0, depth + min_order - 1, 0), (hits > 0) & (depth > 0)
+        return first, second > 0
+    order, hit = np.empty(len(first), dtype=np.uint8), np.empty(len(first), dtype=np.bool_)
+    _find_matched(first, second, min_order, order, hit)
+    return order, hit
 
 
-def _pair(length: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros(length), np.zeros(length)
+@compiled
+def _find_matched(totals, hits, min_order, order, hit):
+    """Fill the order that matched and whether the token was seen; totals fall as orders rise."""
+    for target in range(len(totals)):
+        depth = 0
+        for column in range(totals.shape[1]):
+            depth += totals[target, column] > 0
+        order[target] = depth + min_order - 1 if depth else 0
+        hit[target] = depth > 0 and hits[target, depth - 1] > 0
 
 
-def _add(total: np.ndarray, place: np.ndarray, values: np.ndarray) -> None:
-    """total[place] += values, where places may repeat."""
-    if len(place):
-        low, high = int(place.min()), int(place.max())
-        total[low : high + 1] += np.bincount(place - low, values, high - low + 1)
+@compiled
+def _add_segments(segment, begins, first, nats, sizes, nats_of, bytes_of):
+    """Add targets from `first` on to the segment that each lies in, `segment` being the first.
+
+    begins: int64 (segments,), each one's first target, in order; nats: float64 (targets,);
+    sizes: uint16 (targets,); nats_of: float64, bytes_of: int64 (segments,), what is added to. A
+    segment's targets are added up by themselves first.
+    """
+    begin = 0
+    while begin < len(nats):
+        end = len(nats)
+        if segment + 1 < len(begins):
+            end = min(end, begins[segment + 1] - first)
+        sum_nats, sum_bytes = 0.0, 0
+        for i in range(begin, end):
+            sum_nats += nats[i]
+            sum_bytes += sizes[i]
+        nats_of[segment] += sum_nats
+        bytes_of[segment] += sum_bytes
+        begin, segment = end, segment + 1
+
+
+@compiled
+def _add_orders(order, hit, nats, targets_of, hits_of, nats_of):
+    """Add targets to the order that matched at each, those of this call by themselves first."""
+    found = np.zeros(len(nats_of))
+    for i in range(len(nats)):
+        targets_of[order[i]] += 1
+        hits_of[order[i]] += hit[i]
+        found[order[i]] += nats[i]
+    for place in range(len(nats_of)):
+        nats_of[place] += found[place]
+
+
+def _sums(length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nats and bytes, nothing added yet."""
+    return np.zeros(length), np.zeros(length, dtype=np.int64)
