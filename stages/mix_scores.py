@@ -39,7 +39,7 @@ from fairway.files.spec import read_spec
 from fairway.provenance import Recording
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import mix_row, row_mixer
-from fairway.rows.profile import Profiler
+from fairway.rows.profiling import Profiler
 from fairway.rows.settings import RowSettings, require_files
 from fairway.rows.shards import load_shards
 from fairway.stage import stage_parser

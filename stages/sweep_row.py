@@ -42,7 +42,7 @@ from fairway.provenance import Recording
 from fairway.rows.gate import load_counts, row_gate
 from fairway.rows.grid import Axis, Point, changed, points
 from fairway.rows.mixing import RankShard, in_order, row_mixer
-from fairway.rows.profile import Profiler
+from fairway.rows.profiling import Profiler
 from fairway.rows.sweeping import halves, sums_by_part
 from fairway.scoring.scores import Scores
 from fairway.stage import StageError, atomic_output, stage_parser

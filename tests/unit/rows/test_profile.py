@@ -6,7 +6,8 @@ import pytest
 from fairway.corpus.shards import BOS
 from fairway.counting.caches import CacheSettings, count_targets
 from fairway.rows.gate import Piece, row_gate
-from fairway.rows.profile import STRETCHES, Profile, Profiler, matched
+from fairway.rows.profile import STRETCHES, Profile
+from fairway.rows.profiling import Profiler, matched
 from fairway.stage import StageError
 from support.tiny_mixing import CACHE, model_scores, order_counts, plan_of, text
 
