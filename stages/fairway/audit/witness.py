@@ -3,8 +3,8 @@
 Before a sampled target is mixed, its whole distribution is asked for, by the gate's present state
 and the counts and probabilities that the cache's and the model's own audits found there; then the
 score that follows must be that distribution's. Where a target is to be changed, its block is
-mixed twice from copies of the state, the second time with another future. The nats are the same
-as without a witness, bit for bit.
+mixed with another future from a copy of the state before it is mixed itself. The nats are the
+same as without a witness, bit for bit.
 """
 
 import time
@@ -53,7 +53,7 @@ class Witness:
     def nats(self, state: Any, tokens: np.ndarray, block: Piece) -> np.ndarray:
         """−ln p of a block's targets; moves the state on."""
         begin = time.perf_counter()
-        self._change_futures(state, tokens, block)
+        others = self._other_futures(state, tokens, block)
         self.seconds += time.perf_counter() - begin
         found = []
         for piece in cut_piece(block, self.model.targets):
@@ -65,7 +65,10 @@ class Witness:
             found.append(self.gate.nats(state, seen, piece))
             if i is not None:
                 self.difference[i] = abs(found[-1][0] - expected)
-        return np.concatenate(found)
+        nats = np.concatenate(found)
+        for i, other in others.items():
+            self.stays[i] = first_moved(nats[: len(other)], other) is None
+        return nats
 
     def evidence(self, artifact_sha256: str, spec: str) -> RowEvidence:
         """All that was seen. Raises StageError if the scores are of another artifact."""
@@ -107,14 +110,18 @@ class Witness:
             self.kept[i] = self.gate.digest(state) == before
         return -np.log(own)
 
-    def _change_futures(self, state: Any, tokens: np.ndarray, block: Piece) -> None:
-        """Note of each changed target in the block whether the nats before it stay the same."""
-        for i, target in enumerate(self.model.changed - block.first_target):
+    def _other_futures(self, state: Any, tokens: np.ndarray, block: Piece) -> dict:
+        """Nats before each changed target in the block, by its number, were its future another.
+
+        They are as if nothing had changed unless the gate looks ahead.
+        """
+        found = {}
+        for i, target in enumerate((self.model.changed - block.first_target).tolist()):
             if 0 <= target < len(block.nll):
-                plain = self.gate.nats(deepcopy(state), tokens, block)
                 changed = changed_tail(tokens, target, self.vocabulary, self.generator)
                 other = self.gate.nats(deepcopy(state), changed, _other_future(block, target))
-                self.stays[i] = first_moved(plain[:target], other[:target]) is None
+                found[i] = other[:target]
+        return found
 
 
 def binned(distribution: np.ndarray, token: int) -> np.ndarray:
