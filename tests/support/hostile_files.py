@@ -132,6 +132,7 @@ def formats(folder: Path) -> dict[str, Format]:
         "bundle_bytes": 7, "bundle_sha256": "b", "source_bytes": 20, "seeds": {"1": sizes},
     }  # fmt: skip
     judged = {"artifact_sha256": "a", "sums_sha256": "b", "mean_z": 1.0, "bpb_normalized": 3.0}
+    judged["standard_error"] = 0.5
     audit = {
         "is_code_length": True,
         "checks": {

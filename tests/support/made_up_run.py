@@ -43,6 +43,7 @@ def seeds_frame(rows: list[str], seeds: list[int]) -> pd.DataFrame:
             line |= {"bpb": bpb, "nats": bpb * 1e5, "bytes": 144_270, "targets": 60_000}
             line |= {"original_bytes": 144_270, "text": "original"}
             line |= {"z_mean": 1.0 if code else 135.6, "bpb_normalized": bpb + more}
+            line |= {"bpb_normalized_error": 0.0 if code else 0.05}
             line |= {"is_code_length": code, "artifact_bytes": 1_000_000}
             line |= {"code_counted": "decoder" if code else "scoring"}
             found.append(line | dict.fromkeys(parts, 2.5))

@@ -116,7 +116,7 @@ def holds(checks: dict[str, Check]) -> bool:
     return all(check["ok"] for check in checks.values())
 
 
-def seed_figures(sums: Sums, mass: np.ndarray) -> dict[str, float]:
+def seed_figures(sums: Sums, mass: np.ndarray) -> dict[str, float | None]:
     """bpb, mean Z, and bpb when E[log2 Z] is charged for every target, with its standard error."""
     logs, error = mean_log2(mass, sums.targets)
     targets_per_byte = sums.targets / sums.bytes
@@ -125,16 +125,31 @@ def seed_figures(sums: Sums, mass: np.ndarray) -> dict[str, float]:
         "mean_z": float(mass.mean()),
         "mean_log2_z": logs,
         "bpb_normalized": sums.bits_per_byte + logs * targets_per_byte,
-        "standard_error": error * targets_per_byte,
+        "standard_error": None if error is None else error * targets_per_byte,
     }
 
 
-def mean_log2(mass: np.ndarray, targets: int) -> tuple[float, float]:
-    """E[log2 Z] over targets drawn from `targets`, and its standard error; 0 if all were drawn."""
+def mean_log2(mass: np.ndarray, targets: int) -> tuple[float, float | None]:
+    """E[log2 Z] over targets drawn from `targets`, and its standard error.
+
+    The error is 0 if all were drawn, and None if one of several was: nothing says how they vary.
+    """
     logs = np.log2(mass)
-    sampled = 1 < len(logs) < targets
-    error = float(logs.std(ddof=1)) / math.sqrt(len(logs)) if sampled else 0.0
-    return float(logs.mean()), error
+    error = float(standard_error(logs, targets))
+    return float(logs.mean()), None if math.isnan(error) else error
+
+
+def standard_error(values: np.ndarray, targets: int) -> np.ndarray:
+    """Standard errors (…,) of means of `values` (…, drawn), of targets drawn from `targets`.
+
+    0 if all were drawn; nan for one of several.
+    """
+    drawn = values.shape[-1]
+    if drawn >= targets:
+        return np.zeros(values.shape[:-1])
+    if drawn == 1:
+        return np.full(values.shape[:-1], np.nan)
+    return values.std(axis=-1, ddof=1) / math.sqrt(drawn)
 
 
 def require_claim(row: str, claim: str | None, checks: dict[str, Check]) -> None:

@@ -35,6 +35,7 @@ SUMMARY_COLUMNS = [
     *("bpb_normalized_mean", "bpb_normalized_std", "is_code_length", "artifact_bytes_max"),
     *("train_seconds_max", "eval_seconds_max", "over_budget"),
     *("bytes", "original_bytes", "text", "code_counted", "within_noise"),
+    "bpb_normalized_error_max",
 ]
 TRAIN_STEPS = ["training", "calibration", "quantising", "packing"]
 EVAL_STEPS = ["loading", "scoring", "counting", "mixing"]
@@ -104,6 +105,7 @@ def read_row(results: Path, row: dict[str, Any], seed: int, ranks: int) -> dict[
         "targets": sums.targets,
         "z_mean": audited.mean_z,
         "bpb_normalized": audited.bpb_normalized,
+        "bpb_normalized_error": audited.standard_error,
         "is_code_length": audit.is_code_length,
         "artifact_bytes": sizes.total_bytes,
         "code_counted": ledger.code_counted,
@@ -202,6 +204,7 @@ def summary_table(
     table["z_mean"] = grouped["z_mean"].mean()
     table["bpb_normalized_mean"] = grouped["bpb_normalized"].mean()
     table["bpb_normalized_std"] = grouped["bpb_normalized"].std(ddof=1)
+    table["bpb_normalized_error_max"] = grouped["bpb_normalized_error"].max()
     table["is_code_length"] = grouped["is_code_length"].all()
     table["artifact_bytes_max"] = grouped["artifact_bytes"].max()
     table["train_seconds_max"] = grouped["train_seconds"].max().round(3)

@@ -25,6 +25,7 @@ from fairway.tables.statistics import (
 )
 
 MARGIN_NATS, MARGIN_LEVEL = 0.005, 0.01  # the contest's first rule: better by so much, at this p
+ONE_SEED = "one seed"  # and no documents: nothing can be said
 NONE = Difference(math.nan, math.nan, math.nan, math.nan)
 
 
@@ -121,11 +122,11 @@ def _documents(found: Difference) -> dict[str, float]:
 
 
 def noise(figures: Mapping[str, Any], documents: Difference) -> str:
-    """Which chance may have made the difference: '', 'seeds', 'documents' or both, or 'one seed'.
+    """Which chance may have made the difference: '', 'seeds', 'documents' or both, or ONE_SEED.
 
-    With one seed and no interval over documents nothing can be said: 'one seed'.
+    With one seed and no interval over documents nothing can be said.
     """
     if math.isnan(figures["low"]) and math.isnan(documents.low):
-        return "one seed"
+        return ONE_SEED
     parts = (("seeds", figures["low"], figures["high"]), ("documents", *documents[1:3]))
     return "+".join(name for name, low, high in parts if low <= 0 <= high)

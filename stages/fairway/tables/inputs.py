@@ -105,6 +105,7 @@ class SeedFigures(View):
     sums_sha256: str
     mean_z: Mass
     bpb_normalized: Real
+    standard_error: Amount | None  # of bpb_normalized, from the targets at which Z is measured
 
 
 @dataclass(frozen=True)

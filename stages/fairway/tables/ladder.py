@@ -9,7 +9,7 @@ from fairway.corpus.manifest import Overlap
 from fairway.rows.entry import NONE
 
 NOISE = {"seeds", "documents", "seeds+documents"}  # of which a difference may have come
-ONE_SEED = "one seed"  # and no documents: nothing can be said
+SHOWN = 5e-5  # bits per byte: less is rounded away by the table
 
 
 def ablation_table(summary: pd.DataFrame) -> pd.DataFrame:
@@ -39,6 +39,19 @@ def bytes_line(summary: pd.DataFrame) -> str:
     )
 
 
+def sampling_line(summary: pd.DataFrame) -> str:
+    """How exact the normalised BPB of a summary's rows are; nothing where they are exact."""
+    errors = summary["bpb_normalized_error_max"]
+    if errors.isna().any():
+        return " Z is measured at one target, so the normalised BPB's standard error is not known."
+    if errors.max() < SHOWN:
+        return ""
+    return (
+        " Z is measured at sampled targets: the normalised BPB's standard error is at most "
+        f"{errors.max():.2g} bits per byte."
+    )
+
+
 def difference(delta: float, noise: str) -> str:
     """A difference in bits per byte as a table shows it, marked if it is within noise."""
     if math.isnan(delta):
@@ -46,17 +59,17 @@ def difference(delta: float, noise: str) -> str:
     return f"{delta:+.4f}{' ≈' if noise in NOISE else ''}"
 
 
-def noise_legend(summary: pd.DataFrame) -> str | None:
-    """What the mark of a table's differences means, or that there can be none; else nothing."""
-    found = set(summary["within_noise"])
-    if found & NOISE:
-        return (
+def noise_legend(summary: pd.DataFrame) -> list[str]:
+    """What the mark of a table's differences means, and of which noise nothing can be said."""
+    lines = []
+    if set(summary["within_noise"]) & NOISE:
+        lines.append(
             "≈: within noise, since the 95 % interval of the difference holds 0, over seeds or "
             "over documents; `statistics.csv` says over which."
         )
-    return (
-        "One seed: of the noise between seeds nothing can be said." if ONE_SEED in found else None
-    )
+    if ((summary["seeds"] == 1) & (summary["model"] != NONE)).any():
+        lines.append("One seed: of the noise between seeds nothing can be said.")
+    return lines
 
 
 def ablation_markdown(
@@ -83,12 +96,12 @@ def ablation_markdown(
         "",
         f"Mean and sample standard deviation over seeds {', '.join(map(str, seeds))}; {sizes}. "
         "Z is the total mass that the row's rule gives to the whole vocabulary: where it is not "
-        "1, BPB is not a code length, and the normalised BPB charges log2 Z for it.",
+        "1, BPB is not a code length, and the normalised BPB charges log2 Z for it."
+        f"{sampling_line(summary)}",
         "",
         bytes_line(summary),
     ]
-    if (legend := noise_legend(summary)) is not None:
-        lines.append(f"\n{legend}")
+    lines += [f"\n{line}" for line in noise_legend(summary)]
     if (summary["model"] == NONE).any():
         lines.append("\nA row without a model has one score: nothing in it is drawn.")
     if overlap:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fairway.audit.verdict import standard_error
 from fairway.rows.grid import Axis, Point
 from fairway.tables.ladder import difference
 from fairway.tables.statistics import Difference
@@ -95,14 +96,13 @@ def hashed_columns(
     collided = order > exact_order
     matched, log2_mass = order > 0, np.log2(mass)
     per_byte = len(order) / size
-    error = log2_mass.std(axis=1, ddof=1) / math.sqrt(mass.shape[1])
     return {
         "matched_fraction": float(matched.mean()),
         "collision_fraction": float(collided[matched].mean()) if matched.any() else 0.0,
         "z_mean": mass.mean(axis=1),
         "z_max": mass.max(axis=1),
         "bpb_normalized": bpb + log2_mass.mean(axis=1) * per_byte,
-        "bpb_normalized_error": error * per_byte,
+        "bpb_normalized_error": standard_error(log2_mass, len(order)) * per_byte,
         "bpb_exact": exact_bpb,
     }
 

@@ -365,6 +365,13 @@ def test_the_normalised_score_charges_log2_z_for_every_target():
     assert found["standard_error"] == pytest.approx(np.sqrt(4 / 3) / 2 * 0.5)
 
 
+def test_one_target_of_many_tells_no_standard_error_and_all_have_none():
+    mass = np.array([2.0, 8.0])
+    assert verdict.mean_log2(mass[:1], 3) == (1.0, None)
+    assert verdict.mean_log2(mass[:1], 1) == (1.0, 0.0) and verdict.mean_log2(mass, 2)[1] == 0.0
+    assert verdict.seed_figures(sums_of([(1, TARGETS)]), mass[:1])["standard_error"] is None
+
+
 def test_a_claim_that_fails_names_the_check_and_its_figure():
     checks = {"normalised": {"ok": True}, "causal": {"ok": False, "broken": ["mixing"]}}
     verdict.require_claim("row", None, checks)

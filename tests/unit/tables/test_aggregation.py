@@ -71,7 +71,10 @@ def make_row(results: Path, name: str, cache: str, nats: dict[int, list[float]])
         Sums("m", "s", "c" if cache != "none" else None, "a", 0.5, sums).save(file)
         of_files = {"artifact_sha256": "a", "sums_sha256": sha256_of(file)}
         z = 1.0 if cache == "none" else 399.0 + 2 * (seed - 1)
-        judged[str(seed)] = of_files | {"bpb_normalized": 3.0 + seed, "mean_z": z}
+        error = 0.0 if cache == "none" else 0.03 + seed / 1000
+        judged[str(seed)] = of_files | {
+            "bpb_normalized": 3.0 + seed, "mean_z": z, "standard_error": error
+        }  # fmt: skip
     write(results / "rows" / name / "ledger.json", row_ledger({str(s): 800 + s for s in nats}))
     write(results / "counts" / "c7" / "stats.json", {"seconds": 7.0})
     text = {"ok": True, "text": "original", "bytes": 2000, "original_bytes": 2000}
@@ -104,6 +107,7 @@ def test_summary(tmp_path, settings):
     assert summary["delta_bpb"][1] == pytest.approx(-(750 + 850) / math.log(2) / 4000)
     assert summary["is_code_length"].tolist() == [True, False]
     assert seeds["z_mean"].tolist() == [1, 1, 399, 401] and summary["z_mean"][1] == 400
+    assert summary["bpb_normalized_error_max"].tolist() == [0.0, 0.032]
     assert set(summary["code_counted"]) == {"decoder"}
     assert summary["artifact_bytes_max"].tolist() == [902, 902]
     assert summary["train_seconds_max"].tolist() == [111.0, 111.0]
@@ -130,7 +134,7 @@ def test_table_says_what_it_is_a_code_length_of(
     summary = summary_table(seeds_table(tmp_path, settings), LIMITS)
     assert summary["text"].tolist() == [text] * 2
     assert summary["bytes"].tolist() == [2000, 2000]
-    assert summary.to_csv().splitlines()[1].endswith(f",2000,{original or ''},{text},decoder,")
+    assert summary.to_csv().splitlines()[1].endswith(f",2000,{original or ''},{text},decoder,,0.0")
     ladder = ablation_markdown(summary, [1, 2])
     first, second = ladder.splitlines()[2:4]
     assert first.endswith(f" | {verdict} |") and second.endswith(" | no |")
@@ -150,7 +154,9 @@ def test_single_seed_has_no_std(tmp_path, settings):
         row["seeds"] = [1]
     table = summary_table(seeds_table(tmp_path, settings), LIMITS)
     assert table["bpb_std"].isna().all()
-    assert "nan" not in ablation_markdown(table, [1])
+    text = ablation_markdown(table, [1])
+    assert "nan" not in text
+    assert "One seed: of the noise between seeds nothing can be said." in text
 
 
 def without_model(results: Path) -> dict:
@@ -276,8 +282,18 @@ def test_budget_flags(tmp_path, settings):
 
 def test_markdown_has_a_line_per_row(tmp_path, settings):
     text = ablation_markdown(summary_table(seeds_table(tmp_path, settings), LIMITS), [1, 2])
+    assert "standard error is at most 0.032 bits per byte." in text
+    assert "One seed" not in text
     body = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(body) == 3 and "| 400 |" in body[2] and "| no |" in body[2]
+
+
+def test_markdown_says_that_one_target_tells_no_error(tmp_path, settings):
+    path = tmp_path / "rows" / "a_cached" / "audit.json"
+    judged = read_json(path)["seeds"]
+    change(path, {"seeds": {seed: of | {"standard_error": None} for seed, of in judged.items()}})
+    text = ablation_markdown(summary_table(seeds_table(tmp_path, settings), LIMITS), [1, 2])
+    assert "measured at one target, so the normalised BPB's standard error is not known" in text
 
 
 def test_markdown_says_what_a_memory_could_recall(tmp_path, settings):
@@ -298,7 +314,7 @@ def test_markdown_says_what_a_memory_could_recall(tmp_path, settings):
         ("seeds", " ≈", "≈: within noise"),
         ("documents", " ≈", "≈: within noise"),
         ("seeds+documents", " ≈", "≈: within noise"),
-        ("one seed", "", "One seed: of the noise"),
+        ("one seed", "", None),
     ],
 )
 def test_a_difference_within_noise_is_marked(tmp_path, settings, noise, mark, legend):

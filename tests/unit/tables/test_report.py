@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fairway.gates.match import match_gate
 from fairway.tables.report import row_figures
 from fairway.tables.report.model_figures import training_curves
 from fairway.tables.report.page import page
@@ -69,6 +70,29 @@ def test_the_page_is_whole(html):
     assert parser.faults == [] and parser.open == []
     assert html.count("<svg") == html.count('role="img"') == 13
     assert "Two rows &lt;of&gt; text." in html and "models.ebls.training.steps" in html
+
+
+def test_a_picture_without_some_rows_says_so(shown, monkeypatch):
+    assert not any("are drawn" in section.words for section in shown if section.title != "Gates")
+    monkeypatch.setattr(row_figures, "MOST_LINES", 2)
+    words = {section.title: section.words for section in sections(made_up_run())}
+    for title in ("Along the text", "Calibration"):
+        assert words[title].endswith(" Of 3 rows the last 2 are drawn.")
+
+
+def test_gates_are_drawn_at_orders_that_their_cache_has():
+    settings = {"kind": "order_adaptive", "threshold_low_order": 4, "threshold_high_order": 2}
+    with styled():
+        figure = row_figures.gate_curves({"g": (match_gate(settings, 7, False), 7)}, (2, 5, 10))
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert sorted(labels) == ["g, order 2", "g, order 5", "g, order 7"]
+
+
+def test_one_seed_and_given_scores_say_of_which_noise_they_speak():
+    table = list(sections(made_up_run(seeds=[1])))[2].table
+    verdicts = {(line[0], line[1]): line[-1] for line in table}
+    assert verdicts["exact", "hashed"] == "beyond noise of documents"
+    assert verdicts["exact", "published"].startswith(("beyond noise of seeds", "within noise (s"))
 
 
 def test_tables_show_the_figures_of_the_run(html):

@@ -53,6 +53,11 @@ def test_random_tokens_look_compressible_until_they_are_normalised():
         assert line.collision_fraction > 0.99 and line.bpb_exact > 5.0
 
 
+@pytest.mark.parametrize(("sampled", "error"), [(300, 0.0), (1, np.nan)])
+def test_the_error_is_that_of_the_sample(sampled, error):
+    np.testing.assert_array_equal(worth(300, 16, 64, sampled)["bpb_normalized_error"], error)
+
+
 def test_large_tables_give_the_exact_score():
     small, large = (worth(3000, 16, buckets, 20).iloc[0] for buckets in (1 << 8, 1 << 22))
     assert small["bpb_exact"] == large["bpb_exact"]

@@ -44,15 +44,18 @@ class Run:
     models: dict[str, ModelRun]
 
     @property
-    def gates(self) -> dict[str, MatchGate]:
-        """The match gates in use, by name; of a gate in several rows the first row's."""
-        found: dict[str, MatchGate] = {}
+    def gates(self) -> dict[str, tuple[MatchGate, int]]:
+        """The match gates in use, by name, each with the highest order of its cache.
+
+        Of a gate in several rows it is the first row's.
+        """
+        found: dict[str, tuple[MatchGate, int]] = {}
         for row in self.config["rows"]:
             settings = self.config["gates"].get(row["gate"])
             if settings and settings["kind"] != "empirical_bayes":
                 cache = self.config["caches"][row["cache"]]
                 gate = match_gate(settings, cache["max_order"], cache["kind"] == "hashed")
-                found.setdefault(row["gate"], gate)
+                found.setdefault(row["gate"], (gate, cache["max_order"]))
         return found
 
 

@@ -114,11 +114,15 @@ def along_text(profiles: Mapping[str, Profile]) -> Figure:
     return figure
 
 
-def gate_curves(gates: Mapping[str, MatchGate], orders: Sequence[int]) -> Figure:
-    """α, the cache's share, over the model's entropy, for some matched orders of each gate."""
+def gate_curves(gates: Mapping[str, tuple[MatchGate, int]], orders: Sequence[int]) -> Figure:
+    """α, the cache's share, over the model's entropy, for some matched orders of each gate.
+
+    gates: each with the highest order that it is used at, which is drawn too, and none above it.
+    """
     figure, axes = new_figure(2.9)
-    for index, (name, gate) in enumerate(gates.items()):
-        thresholds = {float(gate.thresholds[order]): order for order in orders}
+    for index, (name, (gate, highest)) in enumerate(gates.items()):
+        drawn = [order for order in orders if order < highest] + [highest]
+        thresholds = {float(gate.thresholds[order]): order for order in drawn}
         for strength, (threshold, order) in enumerate(sorted(thresholds.items())):
             sigmoid = 1 / (1 + np.exp(-gate.slope * (ENTROPY - threshold)))
             label = name if len(thresholds) == 1 else f"{name}, order {order}"

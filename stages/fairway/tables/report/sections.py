@@ -1,19 +1,20 @@
 """The report's sections: a title, the words that say what to see, tables and pictures."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any
 
 import pandas as pd
 
-from fairway.tables.ladder import bytes_line, code_length, difference
+from fairway.tables.comparisons import ONE_SEED
+from fairway.tables.ladder import bytes_line, code_length, difference, sampling_line
 from fairway.tables.report import model_figures, row_figures
 from fairway.tables.report.data import Run
 from fairway.tables.report.model_sections import model_sections
 from fairway.tables.report.page import Section
 from fairway.tables.report.style import styled
 
-GATE_ORDERS = (2, 5, 10, 15)
+GATE_ORDERS = (2, 5, 10)  # and a cache's highest
 
 
 def sections(run: Run) -> Iterator[Section]:
@@ -56,7 +57,7 @@ def _ladder(run: Run) -> Section:
         "text back from so many bits. Yellow rows are not, since their rule gives out more than "
         "1 in all; the red diamond is what such a score is worth once log2 Z is charged for it. "
         "Dots are seeds, dark lines the 95 % interval of their mean; ≈ marks a difference within "
-        f"noise. {bytes_line(run.summary)}"
+        f"noise. {bytes_line(run.summary)}{sampling_line(run.summary)}"
     )
     picture = "Waterfall of bits per byte, row by row"
     return Section("The ladder", words, {"ladder": (picture, figure)}, table)
@@ -92,7 +93,6 @@ def _noise(run: Run) -> Section:
     table = [["row", "against", "difference", "seeds, 95 %", "documents, 95 %", "p", "verdict"]]
     for line in run.compared[run.compared["against"].notna()].itertuples():
         p = line.paired_p if not math.isnan(line.paired_p) else line.welch_p
-        noisy = isinstance(line.noise, str) and line.noise
         table.append(
             [
                 line.row,
@@ -101,7 +101,7 @@ def _noise(run: Run) -> Section:
                 _bounds(line.low, line.high),
                 _bounds(line.document_low, line.document_high),
                 _plain(p, "{:.2g}"),
-                f"within noise ({line.noise})" if noisy else "beyond noise",
+                _verdict(line),
             ]
         )
     words = (
@@ -111,6 +111,17 @@ def _noise(run: Run) -> Section:
         "seed nothing can be said of seeds, and the table says nothing."
     )
     return Section("Beyond noise?", words, {}, table)
+
+
+def _verdict(line: Any) -> str:
+    """What a line of the comparisons says of chance, and of which kind."""
+    if line.noise == ONE_SEED:
+        return "not known (one seed)"
+    if isinstance(line.noise, str) and line.noise:
+        return f"within noise ({line.noise})"
+    known = {"seeds": line.low, "documents": line.document_low}
+    of = [kind for kind, low in known.items() if not math.isnan(low)]
+    return "beyond noise" if len(of) == len(known) else f"beyond noise of {of[0]}"
 
 
 def _bytes(run: Run) -> Section:
@@ -133,6 +144,12 @@ def _bytes(run: Run) -> Section:
     return Section("Bytes", words, figures, table)
 
 
+def _left_out(rows: Sized) -> str:
+    """A sentence, where a picture has room for some of these rows only."""
+    most = row_figures.MOST_LINES
+    return f" Of {len(rows)} rows the last {most} are drawn." if len(rows) > most else ""
+
+
 def _by_order(run: Run) -> Iterator[Section]:
     cached = {row: found for row, found in run.profiles.items() if found.order_nats.size}
     if not cached:
@@ -143,7 +160,7 @@ def _by_order(run: Run) -> Iterator[Section]:
         "them to short contexts, unless long ones recur; in full hash tables every context "
         "seems known, and they are at the highest order. Second, how often the token that "
         "came was among those seen behind the matched context: in a full hash table by "
-        "collision."
+        f"collision.{_left_out(cached)}"
     )
     figures = {
         "nats_by_order": ("Share of nats by matched order", shares),
@@ -156,7 +173,7 @@ def _along_text(run: Run) -> Section:
     words = (
         "A cache that begins empty warms up, and its rows fall from left to right; with a memory "
         "it begins warm. Without prefill every rank begins with empty tables, and the curve of "
-        "such a row has a tooth at every rank's beginning."
+        f"such a row has a tooth at every rank's beginning.{_left_out(run.profiles)}"
     )
     picture = "Bits per byte along the validation text"
     figures = {"along_text": (picture, row_figures.along_text(run.profiles))}
@@ -168,7 +185,8 @@ def _gates(run: Run) -> Iterator[Section]:
         return
     words = (
         "The cache's share α rises with the model's doubt. An order-adaptive gate trusts long "
-        "matches at less doubt: darker lines are longer orders."
+        "matches at less doubt: darker lines are longer orders. Of a gate in several rows, whose "
+        "orders may differ, the first row's are drawn."
     )
     figure = row_figures.gate_curves(run.gates, GATE_ORDERS)
     figures = {"gates": ("Share of the cache over the entropy of the model", figure)}
@@ -180,6 +198,7 @@ def _calibration(run: Run) -> Section:
         "At the audit's targets every token of the vocabulary is asked for its probability. On "
         "the dashed line tokens come as often as they were promised to. A rule whose mass is far "
         "from 1 lies below it: it promises more than can come."
+        f"{_left_out(run.calibration)}"
     )
     picture = "Share of tokens that came over the probability given to them"
     figures = {"calibration": (picture, row_figures.calibration(run.calibration))}
