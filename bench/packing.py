@@ -36,8 +36,8 @@ from fairway.artifact.container import build_model, decode, encode, section_size
 from fairway.artifact.gptq import GptqSettings
 from fairway.artifact.kinds import INT6, INT6_LIMIT, INT8, INT8_LIMIT, storage_kinds
 from fairway.artifact.quantization import matrices, quantize
-from fairway.artifact.sensitivity import row_sensitivities
-from fairway.artifact.steps import Searched, StepSettings, choose_steps, some_of
+from fairway.artifact.settings import StepSettings
+from fairway.artifact.steps import even_steps, prepare_search
 from fairway.artifact.storage import StoredModel
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.windows import WindowPlan
@@ -96,10 +96,8 @@ class Measured:
         )
         self.hessians = gather_hessians(self.model, matrices(self.model), self.sequences, 16)
         self.below, self.mantissa = options.fp16_below, options.fp16_mantissa_bits
-        kinds = self._kinds(self.below)
-        names = [name for name, kind in kinds.items() if kind in LIMITS]
-        rows = row_sensitivities(self.model, names, some_of(self.sequences))
-        self.searched = Searched(self.model, self.hessians, rows, GptqSettings().damping)
+        kinds, damping = self._kinds(self.below), GptqSettings().damping
+        self.search = prepare_search(self.model, self.hessians, kinds, self.sequences, damping)
         self.tokens = manifest.read_val(corpus / "val.bin")
         plan = WindowPlan(manifest.val.targets, self.model.config.rope_context, 64)
         every = max(1, (len(plan) - 2) // options.windows)
@@ -132,13 +130,11 @@ class Measured:
 
     def quantised(self, settings: StepSettings, below: int, mantissa: int) -> StoredModel:
         """The model with its integers' steps chosen so."""
-        kinds, gptq = self._kinds(below), GptqSettings()
-        if settings.bits_per_weight is None:
-            choice = choose_steps(
-                self.model, self.hessians, kinds, settings, self.sequences, gptq.damping
-            )
-        else:
-            choice = self.searched.choice(settings.bits_per_weight)
+        gptq, choice = GptqSettings(), None
+        if settings.clip_sigmas is not None:
+            choice = even_steps(self.model, self._kinds(below), settings.clip_sigmas)
+        elif settings.searched:
+            choice = self.search.choice(settings.bits_per_weight)
         found, _ = quantize(
             self.model, dict(self.hessians), gptq, below, "0" * 64, {}, choice, mantissa
         )
@@ -178,8 +174,9 @@ def trained(options: argparse.Namespace) -> list[Line]:
     methods += [(f"{k:g} σ, {e:g} σ", StepSettings((k, e)), ("lzma", "ans")) for k, e in CLIPS]
     methods += [(f"search, {b:g}", StepSettings(None, b), ("lzma", "ans")) for b in BUDGETS]
     for method, settings, coders in methods:
-        whole = settings.bits_per_weight is None
-        below, mantissa = (65_536, 10) if whole else (measured.below, measured.mantissa)
+        below, mantissa = 65_536, 10
+        if settings.searched:
+            below, mantissa = measured.below, measured.mantissa
         stored = measured.quantised(settings, below, mantissa)
         losses = measured.compare(build_model(stored))
         lzma = None  # comes first

@@ -28,6 +28,7 @@ FILES = {
     "fineweb.yaml": "the record's sizes, with `estimates` of what it costs",
     "fineweb_slice.yaml": "the default run on a little of FineWeb, its training text a memory",
     "download.yaml": "over fineweb.yaml: fetches the shards first",
+    "published_packing.yaml": "over fineweb.yaml: int6 by percentiles and LZMA, as the record's",
     "shrunk.yaml": "over both: FineWeb's wiring at test size",
 }
 

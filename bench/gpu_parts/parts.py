@@ -154,12 +154,14 @@ class ModelParts:
         work, report = self.work, self.report
         self.model.eval().requires_grad_(False)
         exact, *_ = scored(work, self.model, self.held_out, self.batches)
-        stored, calibration, shapes = quantised(work, self.model, self.text)
-        report.figure(work.name, "Hessians", calibration, "s", *against(work, PUBLISHED_HESSIANS))
-        report.figure(work.name, "GPTQ", sum(shapes.values()), "s")
-        for shape, value in shapes.items():
+        found = quantised(work, self.model, self.text)
+        published = against(work, PUBLISHED_HESSIANS)
+        report.figure(work.name, "Hessians", found.hessians, "s", *published)
+        report.figure(work.name, "search for steps: gradients, curves", found.search, "s")
+        report.figure(work.name, "GPTQ", sum(found.gptq.values()), "s")
+        for shape, value in found.gptq.items():
             report.figure(work.name, f"GPTQ, {shape}", value, "s")
-        self.model.load_state_dict(stored.stored.state())
+        self.model.load_state_dict(found.model.stored.state())
         nll, *_ = scored(work, self.model, self.held_out, self.batches)
         report.figure(work.name, "held-out text after quantising", nll, "nats per token")
         report.check(f"{work.name}: nats per token lost by quantising", nll - exact, 0.1)

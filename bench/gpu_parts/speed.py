@@ -17,11 +17,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from fairway.artifact import quantization
 from fairway.artifact.calibration import calibration_sequences, gather_hessians
 from fairway.artifact.gptq import Gptq, GptqSettings, quantise_alike
+from fairway.artifact.kinds import storage_kinds
 from fairway.artifact.quantization import QuantizedModel, matrices, quantize
+from fairway.artifact.settings import StepSettings
+from fairway.artifact.steps import prepare_search
 from fairway.corpus.windows import WindowPlan
 from fairway.machine.devices import autocast, to_device
 from fairway.model.architecture import ModelConfig
 from fairway.model.network import Model
+from fairway.model.shapes import state_shapes
 from fairway.scoring.forward import score_windows
 from fairway.training.batches import Batches
 from fairway.training.checkpoints import ResumeFile
@@ -212,10 +216,19 @@ def new_training(work: Workload, model: Model, text: np.ndarray, device: torch.d
     return Training(model, settings, batches, RankOfEight(device))
 
 
-def quantised(
-    work: Workload, model: Model, text: np.ndarray
-) -> tuple[QuantizedModel, float, dict[str, float]]:
-    """Calibrate on a text and quantise; seconds of the former, and of GPTQ by shape of matrix."""
+@dataclasses.dataclass(frozen=True)
+class Quantising:
+    """A quantised model; seconds of the Hessians, of a search's gradients and curves (0 without
+    one), and of GPTQ by shape of matrix."""
+
+    model: QuantizedModel
+    hessians: float
+    search: float
+    gptq: dict[str, float]
+
+
+def quantised(work: Workload, model: Model, text: np.ndarray) -> Quantising:
+    """Calibrate on a text and quantise, in bits per weight as many as are forecast."""
     settings, device = work.quantization, model.token_embedding.device
     sequences = calibration_sequences(
         [text], settings["calibration_tokens"], work.config.rope_context
@@ -229,7 +242,13 @@ def quantised(
         precision=settings["precision"],
     )
     wait_for(device)
-    calibrated = time.perf_counter()
+    calibrated, choice = time.perf_counter(), None
+    if StepSettings.from_settings(settings).searched:
+        kinds = storage_kinds(state_shapes(work.config), settings["fp16_below"])
+        damping, precision = settings["damping"], settings["precision"]
+        search = prepare_search(model, hessians, kinds, sequences, damping, precision)
+        choice = search.choice(min(work.bits_per_weight, search.bits[1]))
+    searched = time.perf_counter()
     gptq = GptqSettings(
         settings["damping"], settings["block"], tuple(settings["clip_percentiles"])
     )
@@ -243,8 +262,9 @@ def quantised(
         return result
 
     with mock.patch.object(quantization, "quantise_alike", timed):
-        result, _ = quantize(model, hessians, gptq, settings["fp16_below"], "", {})
-    return result, calibrated - start, seconds
+        below, mantissa = settings["fp16_below"], settings["fp16_mantissa_bits"]
+        result, _ = quantize(model, hessians, gptq, below, "", {}, choice, mantissa)
+    return Quantising(result, calibrated - start, searched - calibrated, seconds)
 
 
 def scored(

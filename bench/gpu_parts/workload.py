@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from fairway.artifact.forecast import forecast
 from fairway.model.architecture import ModelConfig
 from fairway.stage import StageError, require_file
 from fairway.training.settings import TrainingSettings
@@ -25,6 +26,7 @@ class Workload:
     config: ModelConfig
     training: TrainingSettings
     quantization: Settings
+    bits_per_weight: float  # forecast
     scoring: Settings
     windows: dict[str, int]
 
@@ -59,6 +61,7 @@ def _workload(
         ModelConfig.from_settings(model["architecture"], merged["corpus"]["vocabulary"]),
         TrainingSettings.from_settings(training),
         stages["quantization"],
+        forecast(model, merged["corpus"]["vocabulary"]).bits_per_weight,
         stages["scoring"],
         merged["windows"],
     )

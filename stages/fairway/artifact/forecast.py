@@ -6,7 +6,7 @@ standard deviations σ, a weight has about 2.047 + log2(L / k) bits of entropy: 
 with clip percentiles it is the expected order statistic of a row: about 2.8 of 128 columns, 3.5 of
 1,536. Trained weights have heavier tails, so that the largest stand further out than that and the
 rest takes fewer bits. How many fewer is measured, at two ends: `_TAIL_BITS`. A search spends on
-integers the bits that it is given.
+integers the bits that it is given, or that the rest leaves of the bytes that are to be filled.
 
 A float's sign and exponent take 3.46 bits for a Gaussian of any σ, a little more once coded; its
 mantissa is noise. What else is measured is so on the default run's models.
@@ -14,7 +14,7 @@ mantissa is noise. What else is measured is so on the default run's models.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from statistics import NormalDist
 from typing import Any
@@ -30,6 +30,7 @@ from fairway.artifact.kinds import (
     SCALE,
     storage_kinds,
 )
+from fairway.artifact.settings import StepSettings
 from fairway.model.architecture import ModelConfig
 from fairway.model.shapes import state_shapes
 
@@ -51,17 +52,21 @@ _CODER_BITS = {"lzma": 0.05, "zstd": 0.04, "brotli": 0.0, "ans": -0.07}
 _INDEX_BYTES = 400, 9  # packed: in all, and for each tensor
 _SPREAD = 0.045  # of the whole: rows and factors that training hardly touched, seeds, coders
 _TAIL_SPREAD = 0.25  # of the tails' bits
+_LEAST_BITS, _MOST_BITS = 1.0, 7.0  # of a weight with a search's coarsest and finest steps
+_FILLED_LEFT, _MOST_LEFT = 0.0005, 0.005  # of the bytes that a search fills; seldom more
 Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Bytes of an artifact, what they lie between, and the expected ones by section."""
+    """Bytes of an artifact, what they lie between, and the expected ones by section;
+    bits_per_weight: of the integers alone, coded."""
 
     expected: int
     low: int
     high: int
     parts: dict[str, int]
+    bits_per_weight: float
 
     def in_words(self) -> str:
         """The expected bytes and what they lie between."""
@@ -71,8 +76,34 @@ class Forecast:
 def forecast(model: Settings, vocabulary: int) -> Forecast:
     """The artifact of a model. model: its section of the configuration.
 
-    Raises StageError for an architecture that cannot be.
+    Raises StageError for an architecture that cannot be, and for scales chosen in two ways.
     """
+    packed_bytes = StepSettings.from_settings(model["quantization"]).packed_bytes
+    if packed_bytes is None:
+        return _forecast(model, vocabulary)
+    return _filled(model, vocabulary, packed_bytes)
+
+
+def _filled(model: Settings, vocabulary: int, packed_bytes: int) -> Forecast:
+    """With the bits per weight that fill so many bytes, as far as a search can."""
+
+    def at(bits: float) -> Forecast:
+        steps = {"bits_per_weight": bits, "packed_bytes": None}
+        quantization = {**model["quantization"], **steps}
+        return _forecast({**model, "quantization": quantization}, vocabulary)
+
+    smallest, largest = at(_LEAST_BITS), at(_MOST_BITS)
+    if smallest.expected > packed_bytes:
+        return smallest
+    if largest.expected < packed_bytes:
+        return replace(largest, high=min(largest.high, packed_bytes))
+    share = (packed_bytes - smallest.expected) / (largest.expected - smallest.expected)
+    found = at(_LEAST_BITS + share * (_MOST_BITS - _LEAST_BITS))
+    expected, low = (round((1 - left) * packed_bytes) for left in (_FILLED_LEFT, _MOST_LEFT))
+    return replace(found, expected=expected, low=low, high=packed_bytes)
+
+
+def _forecast(model: Settings, vocabulary: int) -> Forecast:
     quantization, coder = model["quantization"], model["packing"]["compressor"]
     shapes = state_shapes(ModelConfig.from_settings(model["architecture"], vocabulary))
     kinds = storage_kinds(shapes, quantization["fp16_below"])
@@ -93,7 +124,8 @@ def forecast(model: Settings, vocabulary: int) -> Forecast:
     expected = sum(parts.values())
     integers = sum(math.prod(shapes[name]) for name in shapes if kinds[name] in (INT6, INT8))
     spread = round(_SPREAD * expected + _TAIL_SPREAD * tails * integers / 8)
-    return Forecast(expected, expected - spread, expected + spread, parts)
+    of_integer = 8 * (parts[INT6] + parts[INT8]) / max(1, integers)
+    return Forecast(expected, expected - spread, expected + spread, parts, of_integer)
 
 
 def _integer_bits(quantization: Settings, kind: str, columns: int, coder: str) -> float:

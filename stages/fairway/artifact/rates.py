@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from fairway.artifact.coders.entropy import integer_bits
-from fairway.artifact.kinds import INT6
+from fairway.artifact.kinds import INT6, INT8
 from fairway.stage import StageError
 
 _STEPS = 2.0 ** (torch.arange(-21, 4, dtype=torch.float64) / 3)  # in the tensor's deviations
@@ -75,35 +75,50 @@ class Choice:
     kind: str = INT6
 
 
-def search(tensors: dict[str, Rounded], bits_per_weight: float) -> Choice:
-    """The scales of all tensors that cost the fewest nats at that many bits per weight.
+class Search:
+    """The curves of all tensors, made once; `weights`: how many there are.
 
-    Deterministic. Raises StageError if the coarsest steps take more.
+    columns: scales of columns, fp16 (columns,), by which tensors were divided.
     """
-    curves = {
-        name: [tensor.nats_and_bits(float(step)) for step in _STEPS]
-        for name, tensor in tensors.items()
-    }
-    weights = sum(tensor.weight.numel() for tensor in tensors.values())
-    chosen = choose(list(curves.values()), bits_per_weight * weights)
-    found = dict(zip(curves, chosen, strict=True))
-    least = sum(min(bits for _, bits in curve) for curve in curves.values())
-    if least > bits_per_weight * weights:
-        raise StageError(
-            f"bits_per_weight: {bits_per_weight}; these tensors take at least "
-            f"{least / weights:.2f}"
-        )
-    return Choice(
-        {name: tensors[name].scales(float(_STEPS[index])) for name, index in found.items()},
-        {
-            name: {
-                "clip_sigma": float(_STEPS[index]) * tensors[name].limit,
-                "nats": curves[name][index][0],
-                "bits_per_weight": curves[name][index][1] / max(1, tensors[name].weight.numel()),
-            }
-            for name, index in found.items()
-        },
-    )
+
+    def __init__(self, tensors: dict[str, Rounded], columns: dict[str, Tensor]) -> None:
+        self._tensors, self._columns = tensors, columns
+        self._curves = {
+            name: [tensor.nats_and_bits(float(step)) for step in _STEPS]
+            for name, tensor in tensors.items()
+        }
+        self.weights = sum(tensor.weight.numel() for tensor in tensors.values())
+
+    @property
+    def bits(self) -> tuple[float, float]:
+        """Per weight: with the coarsest steps, and with the finest."""
+        bits = [[bits for _, bits in curve] for curve in self._curves.values()]
+        least, most = (sum(map(end, bits)) / max(1, self.weights) for end in (min, max))
+        return least, most
+
+    def choice(self, bits_per_weight: float) -> Choice:
+        """The scales of all tensors that cost the fewest nats at that many bits per weight.
+
+        Deterministic. Raises StageError if the coarsest steps take more.
+        """
+        least, _ = self.bits
+        if least > bits_per_weight:
+            raise StageError(
+                f"bits_per_weight: {bits_per_weight}; these tensors take at least {least:.2f}"
+            )
+        chosen = choose(list(self._curves.values()), bits_per_weight * self.weights)
+        found = dict(zip(self._curves, chosen, strict=True))
+        scales = {n: self._tensors[n].scales(float(_STEPS[index])) for n, index in found.items()}
+        report = {name: self._report(name, index) for name, index in found.items()}
+        return Choice(scales, report, self._columns, INT8)
+
+    def _report(self, name: str, index: int) -> dict[str, float]:
+        tensor, (nats, bits) = self._tensors[name], self._curves[name][index]
+        return {
+            "clip_sigma": float(_STEPS[index]) * tensor.limit,
+            "nats": nats,
+            "bits_per_weight": bits / max(1, tensor.weight.numel()),
+        }
 
 
 def clip_at(tensor: Rounded, sigmas: float) -> Tensor:

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fairway.artifact.settings import StepSettings
 from fairway.model.architecture import ModelSizes
 from fairway.rows.entry import row_seeds
 from fairway.stage import StageError
@@ -182,7 +183,7 @@ def _model_jobs(
 def _quantizing_tokens(model: Mapping[str, Any]) -> float:
     """Calibration tokens that are read; with their gradients, as many as take as long."""
     tokens = model["quantization"]["calibration_tokens"]
-    if model["quantization"]["bits_per_weight"] is None:
+    if not StepSettings.from_settings(model["quantization"]).searched:
         return tokens
     most = GRADIENT_SEQUENCES * model["architecture"]["rope_context"]
     return tokens + GRADIENT_TOKENS * min(tokens, most)

@@ -27,20 +27,31 @@ def size_faults(config: Config) -> Iterator[str]:
 
     Memory and code come on top; `estimate` has them, and no row is scored that is over the limit.
     """
-    limit, vocabulary = config["limits"]["artifact_bytes"], config["corpus"]["vocabulary"]
     for name in dict.fromkeys(row["model"] for row in config["rows"]):
-        if name == NONE:
-            continue
-        model = config["models"][name]
-        found = forecast(model, vocabulary)
-        if found.low >= limit:
-            would = (
-                ", ".join(levers(model, vocabulary, limit)) or "nothing in `architecture` alone"
-            )
+        if name != NONE:
+            yield from _model_faults(config, name)
+
+
+def _model_faults(config: Config, name: str) -> Iterator[str]:
+    model, vocabulary = config["models"][name], config["corpus"]["vocabulary"]
+    most = config["limits"]["artifact_bytes"]
+    packed_bytes, room = model["quantization"]["packed_bytes"], model["packing"]["room_bytes"]
+    place, what = f"models.{name}", f"less than limits.artifact_bytes, {most:,}"
+    if packed_bytes is not None:
+        if packed_bytes >= most - room:
             yield (
-                f"config key `models.{name}`: forecast of {found.in_words()}; expected less than "
-                f"limits.artifact_bytes, {limit:,}. What would fit: {would}"
+                f"config key `{place}.quantization.packed_bytes`: {packed_bytes:,}; expected "
+                f"{what}, less packing.room_bytes, {room:,}"
             )
+            return
+        most, what = packed_bytes + 1, f"at most quantization.packed_bytes, {packed_bytes:,}"
+    found = forecast(model, vocabulary)
+    if found.low >= most:
+        would = ", ".join(levers(model, vocabulary, most)) or "nothing in `architecture` alone"
+        yield (
+            f"config key `{place}`: forecast of {found.in_words()}; expected {what}. "
+            f"What would fit: {would}"
+        )
 
 
 def levers(model: Config, vocabulary: int, limit: int) -> Iterator[str]:

@@ -17,7 +17,7 @@ from fairway.workflow.estimation import CorpusSizes, memory_bytes
 Config = Mapping[str, Any]
 Code = Callable[[bool, bool], int]
 """Bytes of a row's packed code, from whether it has a network and whether it can be decoded."""
-NOTHING = Forecast(0, 0, 0, {})
+NOTHING = Forecast(0, 0, 0, {}, 0.0)
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,25 @@ def as_markdown(sizes: list[RowSizes], limit: int) -> str:
 
 
 def _lines(sizes: list[RowSizes], limit: int) -> Iterator[str]:
-    yield "| rows | network | between | memory | code | together | of the limit |"
-    yield "|---|--:|--:|--:|--:|--:|--:|"
+    yield (
+        "| rows | network | between | bits per weight | memory | code | together | of the limit |"
+    )
+    yield "|---|--:|--:|--:|--:|--:|--:|--:|"
     for each in sizes:
         network, memory = each.network, "not known"
         if each.memory is not None:
             memory = f"{each.memory:,}"
         between = f"{network.low:,} to {network.high:,}" if network.expected else ""
+        bits = f"{network.bits_per_weight:.2f}" if network.expected else ""
         together = each.together(network.expected)
         yield (
-            f"| {', '.join(each.rows)} | {network.expected:,} | {between} | {memory} | "
-            f"{each.code:,} | {together:,} | {together / limit:.1%} |"
+            f"| {', '.join(each.rows)} | {network.expected:,} | {between} | {bits} | "
+            f"{memory} | {each.code:,} | {together:,} | {together / limit:.1%} |"
         )
     yield ""
     yield (
         f"Bytes; the limit is {limit:,}. Networks are forecast from their settings, memories from "
-        "the number of tokens; code is as it is now, packed."
+        "the number of tokens; code is as it is now, packed. Bits are of a network's integers."
     )
     for each in sizes:
         if each.together(each.network.high) >= limit:

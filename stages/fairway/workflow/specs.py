@@ -172,7 +172,10 @@ class Specs:
         }
 
     def quantize_model(self, model: str) -> Config:
-        return self.config["models"][model]["quantization"]
+        sections = self.config["models"][model]
+        quantization = sections["quantization"]
+        filled = quantization["packed_bytes"] is not None
+        return quantization | {"compressor": sections["packing"]["compressor"] if filled else None}
 
     def pack_artifact(self, model: str) -> Config:
         sections, limits = self.config["models"][model], self.config["limits"]

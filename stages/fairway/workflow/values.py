@@ -7,6 +7,7 @@ whenever the Snakefile is read: nothing that it imports needs torch, numba or nu
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from fairway.artifact.settings import StepSettings
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.settings import CacheSettings, MemorySettings
 from fairway.gates.settings import BayesSettings, MatchSettings
@@ -56,10 +57,11 @@ def setting_faults(
 
 
 def _model_faults(place: str, model: Config, vocabulary: int) -> Iterator[str]:
-    """Architecture and training, each by itself and, where both are right, together."""
+    """Architecture, training and quantization by themselves, the first two also together."""
     parts = (
         (ModelConfig.from_settings, (model["architecture"], vocabulary)),
         (TrainingSettings.from_settings, (model["training"],)),
+        (StepSettings.from_settings, (model["quantization"],)),
     )
     found = [
         fault for make, given in parts for fault in setting_faults(f"{place}.", "", make, *given)

@@ -16,6 +16,7 @@ from fairway.artifact.storage import StoredModel
 from fairway.model.architecture import ModelConfig
 from fairway.model.shapes import state_shapes
 from fairway.workflow.config import resolve_config
+from fairway.workflow.layers import put_together
 from support.configs import SCHEMA, read, read_default
 
 PERCENTILES = (0.999, 0.9995, 0.9999, 0.99999, 1.0)
@@ -28,7 +29,8 @@ MEASURED = {  # bytes of artifacts that trainings gave, without code
 def model_of(name: str) -> dict:
     """A model's section: the default's with percentiles, or the record's."""
     if name == "published":
-        return resolve_config(read("fineweb"), SCHEMA)["models"]["independent"]
+        layers = put_together([read("fineweb"), read("published_packing")])
+        return resolve_config(layers, SCHEMA)["models"]["independent"]
     model = resolve_config(read_default(), SCHEMA)["models"]["ebls"]
     model["quantization"] |= {"clip_percentiles": list(PERCENTILES), "bits_per_weight": None}
     model["quantization"] |= {"clip_sigmas": None, "fp16_below": 65536, "fp16_mantissa_bits": 10}
@@ -134,6 +136,34 @@ def test_a_search_spends_what_it_is_given_and_fewer_mantissa_bits_are_fewer() ->
     assert sizes[0] - sizes[1] == pytest.approx(weights / 8, rel=0.01)
     model["quantization"]["fp16_mantissa_bits"] = 4
     assert sizes[1] - forecast(model, 1024).expected == pytest.approx(6 * 108_544 / 8, abs=2)
+
+
+@pytest.mark.parametrize("name", ["ans", "lzma"])
+def test_bytes_are_filled_as_far_as_bits_go(name: str) -> None:
+    model = model_of("default")
+    model["packing"]["compressor"] = name
+    model["quantization"] |= {"fp16_below": 16384, "fp16_mantissa_bits": 6}
+    for budget in (400_000, 571_000, 900_000):
+        model["quantization"] |= {"bits_per_weight": None, "packed_bytes": budget}
+        found = forecast(model, 1024)
+        assert 0.99 * budget < found.low < found.expected < found.high == budget
+        model["quantization"] |= {"bits_per_weight": 3.0, "packed_bytes": None}
+        by_bits = forecast(model, 1024)
+        more = found.bits_per_weight - by_bits.bits_per_weight
+        sizes = found.expected, by_bits.expected + more * 1_015_808 / 8
+        assert sizes[0] == pytest.approx(sizes[1], rel=1e-3)
+
+
+def test_bytes_beyond_the_most_bits_are_left_and_too_few_are_exceeded() -> None:
+    model = model_of("default")
+    model["packing"]["compressor"] = "ans"
+    model["quantization"] |= {"fp16_below": 16384, "fp16_mantissa_bits": 6}
+    model["quantization"]["packed_bytes"] = 2_000_000
+    found = forecast(model, 1024)  # of seed 1337: 957,515
+    assert found.expected == pytest.approx(957_515, rel=0.02) and found.high < 2_000_000
+    model["quantization"]["packed_bytes"] = 100_000  # which takes 181,154 with the coarsest
+    found = forecast(model, 1024)
+    assert 100_000 < found.low < found.expected < 200_000
 
 
 def test_fewer_columns_and_lower_percentiles_take_more_bits() -> None:

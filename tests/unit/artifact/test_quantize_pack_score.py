@@ -38,6 +38,8 @@ QUANTIZATION = {
     "clip_percentiles": [0.999, 1.0],
     "clip_sigmas": None,
     "bits_per_weight": None,
+    "packed_bytes": None,
+    "compressor": None,
     "fp16_mantissa_bits": 10,
     "fp16_below": 4096,
 }
@@ -199,6 +201,23 @@ def test_steps_that_are_chosen_are_in_the_report(copy):
     first = (copy / "chosen.safetensors").read_bytes()
     copy.quantize("chosen.safetensors", bits_per_weight=4.0, fp16_mantissa_bits=6)
     assert (copy / "chosen.safetensors").read_bytes() == first
+
+
+@pytest.mark.parametrize("compressor", ["ans", "zstd"])
+def test_bytes_that_are_to_be_filled_are_filled(copy, compressor):
+    budget = 20_000
+    copy.quantize(packed_bytes=budget, compressor=compressor)
+    ledger = copy.pack(compressor=compressor)
+    tries = json.loads((copy / "quantize.json").read_text())["tries"]
+    assert 0.995 * budget < ledger["packed_bytes"] <= budget
+    assert [size for _, size in tries if size <= budget][-1] == ledger["packed_bytes"]
+
+
+def test_bytes_that_are_too_few_are_one_line(copy, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        copy.quantize("small.safetensors", packed_bytes=3000, compressor="ans")
+    assert "error: quantization.packed_bytes: 3,000; the model takes" in capsys.readouterr().err
+    assert not (copy / "small.safetensors").exists()
 
 
 def test_ledger_adds_up_and_names_its_origin(packed):

@@ -12,9 +12,10 @@ from fairway.artifact.gptq import Gptq, GptqSettings, quantise_alike, round_with
 from fairway.artifact.kinds import storage_kinds
 from fairway.artifact.quantization import matrices, quantize
 from fairway.artifact.quantized import QuantizedModel
-from fairway.artifact.rates import Rounded, choose, search
+from fairway.artifact.rates import Rounded, Search, choose
 from fairway.artifact.sensitivity import row_sensitivities
-from fairway.artifact.steps import StepSettings, choose_steps, column_scales
+from fairway.artifact.settings import StepSettings
+from fairway.artifact.steps import column_scales, even_steps, prepare_search
 from fairway.model.shapes import state_shapes
 from fairway.stage import StageError
 from support.tiny_models import CONTEXT, PROVENANCE, TOKENIZER_SHA256, random_tokens, tiny_model
@@ -51,15 +52,16 @@ def test_the_estimate_of_bits_is_that_of_the_coder():
 def test_the_budget_is_kept_and_used(bits):
     tensors = {str(i): matrix(gaussian(100, 80, seed=i), cost=4.0**i) for i in range(6)}
     weights = 6 * 100 * 80
-    found = search(tensors, bits)
+    found = Search(tensors, {}).choice(bits)
     assert 0.97 * bits * weights < spent(tensors, found.scales) <= bits * weights
-    again = search(tensors, bits)
+    again = Search(tensors, {}).choice(bits)
     assert all(torch.equal(found.scales[name], again.scales[name]) for name in tensors)
 
 
 def test_what_matters_four_times_as_much_gets_half_the_step():
     tensors = {str(i): matrix(gaussian(200, 200, seed=i), cost=4.0**i) for i in range(3)}
-    steps = [float(scale[0]) for scale in search(tensors, 4.0).scales.values()]
+    found = Search(tensors, {}).choice(4.0)
+    steps = [float(scale[0]) for scale in found.scales.values()]
     assert steps[0] / steps[1] == pytest.approx(2, rel=0.2)
     assert steps[1] / steps[2] == pytest.approx(2, rel=0.2)
 
@@ -122,7 +124,22 @@ def test_steps_of_columns_leave_less_error_at_the_same_bits():
 
 def test_too_small_a_budget_is_one_line():
     with pytest.raises(StageError, match=r"bits_per_weight: 0\.1; these tensors take at least"):
-        search({"a": matrix(gaussian(50, 50))}, 0.1)
+        Search({"a": matrix(gaussian(50, 50))}, {}).choice(0.1)
+
+
+def test_the_fewest_and_the_most_bits_are_those_of_the_ends():
+    search = Search({str(i): matrix(gaussian(100, 80, seed=i), cost=4.0**i) for i in range(3)}, {})
+    fewest, most = search.bits
+    assert 0.5 < fewest < 1.5 and 6.5 < most < 8 and search.weights == 3 * 100 * 80
+    with pytest.raises(StageError, match="take at least"):
+        search.choice(0.99 * fewest)
+    assert spent_by(search, fewest) <= fewest < spent_by(search, most) <= most
+    assert spent_by(search, 2 * most) == spent_by(search, most)
+
+
+def spent_by(search: Search, bits: float) -> float:
+    report = search.choice(bits).report.values()
+    return sum(found["bits_per_weight"] for found in report) / len(report)
 
 
 def test_sensitivities_are_mean_squared_gradients_and_half_a_use_more():
@@ -151,8 +168,10 @@ def test_rows_that_the_text_never_uses_matter_least_but_something():
 
 
 def test_two_ways_to_choose_at_once_are_refused():
-    with pytest.raises(StageError, match=r"clip_sigmas: .* beside bits_per_weight"):
+    with pytest.raises(StageError, match=r"clip_sigmas: .* beside bits_per_weight 4\.0; expected"):
         StepSettings((8.0, 20.0), 4.0)
+    with pytest.raises(StageError, match=r"bits_per_weight: 4\.0 beside packed_bytes 100; expe"):
+        StepSettings(None, 4.0, 100)
 
 
 @pytest.mark.parametrize("settings", [StepSettings((8.0, 20.0)), StepSettings(None, 4.0)])
@@ -160,7 +179,11 @@ def test_a_model_with_chosen_steps_is_smaller_than_by_percentiles(settings, tmp_
     model = tiny_model()
     hessians = gather_hessians(model, matrices(model), SEQUENCES, 4)
     kinds = storage_kinds(state_shapes(model.config), 100)
-    choice = choose_steps(model, hessians, kinds, settings, SEQUENCES, 0.01)
+    if settings.searched:
+        search = prepare_search(model, hessians, kinds, SEQUENCES, 0.01)
+        choice = search.choice(settings.bits_per_weight)
+    else:
+        choice = even_steps(model, kinds, settings.clip_sigmas)
     sizes = {}
     for way, steps in (("chosen", choice), ("percentiles", None)):
         found, report = quantize(
@@ -168,7 +191,7 @@ def test_a_model_with_chosen_steps_is_smaller_than_by_percentiles(settings, tmp_
             steps, 6,
         )  # fmt: skip
         kinds = {found.stored.kinds[name] for name in matrices(model)}
-        assert kinds == {"int8" if steps and settings.bits_per_weight else "int6"}
+        assert kinds == {"int8" if steps and settings.searched else "int6"}
         path = tmp_path / way
         found.save(path)
         for name, tensor in QuantizedModel.load(path).stored.state().items():

@@ -43,6 +43,7 @@ def test_everything_runs_on_a_cpu_at_a_tiny_size(tmp_path: Path) -> None:
             "apart: forward",
             "apart: backward",
             "Hessians",
+            "search for steps: gradients, curves",
             "GPTQ",
             "GPTQ, 10 of 32 × 32" if model == "ebls" else "GPTQ, 22 of 32 × 32",
             "scoring",

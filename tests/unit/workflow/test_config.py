@@ -40,6 +40,7 @@ STACKS = [
     ["counts_only"],
     ["fineweb_slice"],
     ["fineweb"],
+    ["fineweb", "published_packing"],
     ["fineweb", "download"],
     ["fineweb", "download", "shrunk"],
 ]

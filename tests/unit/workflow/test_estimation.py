@@ -69,19 +69,31 @@ def test_jobs_of_every_rule(config: dict[str, Any]) -> None:
     }
 
 
+WAYS = {  # to choose steps, and whether gradients are taken for it
+    "clips": {"bits_per_weight": None, "packed_bytes": None},
+    "bits": {"bits_per_weight": 4.0, "packed_bytes": None},
+    "bytes": {"bits_per_weight": None, "packed_bytes": 15_000_000},
+}
+
+
 def test_a_search_for_bits_takes_gradients_of_some_of_the_calibration_text(config) -> None:
     assert GRADIENT_SEQUENCES == steps.MOST_SEQUENCES
     quantization = config["models"]["ebls"]["quantization"]
     config["models"]["ebls"]["architecture"]["rope_context"] = 100
     found = {}
-    for bits in (None, 4.0):
+    for way, steps_of in WAYS.items():
         for tokens in (50, 12_800, 1_000_000):
-            quantization |= {"bits_per_weight": bits, "calibration_tokens": tokens}
+            quantization |= steps_of | {"calibration_tokens": tokens}
             jobs = list(planned_jobs(config, CORPUS, sizes_of(config)))
-            found[bits, tokens] = [job.size for job in jobs if job.rule == "quantize_model"][-1]
-    assert [found[None, tokens] for tokens in (50, 12_800, 1_000_000)] == [50, 12_800, 1_000_000]
-    assert found[4.0, 50] == 3.5 * 50 and found[4.0, 12_800] == 3.5 * 12_800
-    assert found[4.0, 1_000_000] == 1_000_000 + 2.5 * 12_800
+            found[way, tokens] = [job.size for job in jobs if job.rule == "quantize_model"][-1]
+    assert [found["clips", tokens] for tokens in (50, 12_800, 1_000_000)] == [
+        50,
+        12_800,
+        1_000_000,
+    ]
+    for way in ("bits", "bytes"):
+        assert found[way, 50] == 3.5 * 50 and found[way, 12_800] == 3.5 * 12_800
+        assert found[way, 1_000_000] == 1_000_000 + 2.5 * 12_800
 
 
 def test_download_is_a_job_and_on_the_disk(config: dict[str, Any]) -> None:
@@ -143,7 +155,7 @@ def test_the_stage_needs_no_speeds_to_say_how_many_bytes(
     assert capsys.readouterr().out == text
     assert text.startswith("Hours and disk: no `estimates` in the configuration")
     (neural,) = [line for line in text.splitlines() if line.startswith("| neural |")]
-    code = int(neural.split(" | ")[4].replace(",", ""))
+    code = int(neural.split(" | ")[5].replace(",", ""))
     assert 10_000 < code < 100_000
 
 

@@ -28,8 +28,10 @@ def fineweb() -> dict[str, Any]:
 def large(fineweb: dict[str, Any]) -> dict[str, Any]:
     """The record's models, both too large."""
     config = copy.deepcopy(fineweb)
-    config["models"]["independent"]["architecture"]["blocks"] = 14
-    config["models"]["ebls"]["architecture"]["shared_blocks"] = 12
+    for name, key, blocks in (("independent", "blocks", 14), ("ebls", "shared_blocks", 12)):
+        config["models"][name]["architecture"][key] = blocks
+        config["models"][name]["quantization"] |= {"packed_bytes": None, "fp16_below": 65_536}
+        config["models"][name]["packing"]["compressor"] = "lzma"
     return config
 
 
@@ -75,7 +77,34 @@ def test_models_that_no_row_uses_are_not_looked_at(large: dict[str, Any]) -> Non
 def test_a_limit_that_nothing_meets_says_so(fineweb: dict[str, Any]) -> None:
     config = copy.deepcopy(fineweb)
     config["limits"]["artifact_bytes"] = 1000
+    for model in config["models"].values():
+        model["quantization"]["packed_bytes"] = None
+    assert len(list(size_faults(config))) == 2
     assert all(line.endswith("nothing in `architecture` alone") for line in size_faults(config))
+
+
+def test_bytes_to_fill_are_below_the_limit_with_room_for_code(fineweb: dict[str, Any]) -> None:
+    config = copy.deepcopy(fineweb)
+    config["models"]["ebls"]["quantization"]["packed_bytes"] = 15_920_000
+    (line,) = size_faults(config)
+    assert line == (
+        "config key `models.ebls.quantization.packed_bytes`: 15,920,000; expected less than "
+        "limits.artifact_bytes, 16,000,000, less packing.room_bytes, 80,000"
+    )
+    config["models"]["ebls"]["quantization"]["packed_bytes"] = 15_919_999
+    assert list(size_faults(config)) == []
+
+
+def test_bytes_that_no_bits_are_few_enough_for_are_refused(fineweb: dict[str, Any]) -> None:
+    config = copy.deepcopy(fineweb)
+    model = config["models"]["independent"]
+    model["quantization"]["packed_bytes"] = 2_000_000
+    (line,) = size_faults(config)
+    assert "expected at most quantization.packed_bytes, 2,000,000. What would fit" in line
+    blocks = int(re.search(r" blocks: (\d+)", line)[1])
+    for count in (blocks, blocks + 1):
+        model["architecture"] |= {"blocks": count, "value_embedding_layers": [0, 1]}
+        assert (forecast(model, 1024).expected <= 2_000_000) == (count == blocks)
 
 
 def test_the_forecast_is_in_the_spec_of_packing(fineweb: dict[str, Any]) -> None:
@@ -100,7 +129,7 @@ def test_rows_that_need_the_same_are_one_line() -> None:
     assert [each.memory for each in found] == [0, 0, 460_000, 460_000]
     assert found[3].network.expected == 0 and found[3].together(0) == 460_012
     table = as_markdown(found, LIMIT)
-    assert "| memory_only | 0 |  | 460,000 | 12 | 460,012 | 2.9% |" in table
+    assert "| memory_only | 0 |  |  | 460,000 | 12 | 460,012 | 2.9% |" in table
     assert "may not fit" not in table
 
 

@@ -94,6 +94,16 @@ def test_a_coder_packs_again_and_steps_quantise_again(specs, section, key, value
     assert found == stages
 
 
+def test_a_coder_quantises_again_where_its_bytes_are_to_be_filled(specs: Specs) -> None:
+    model = specs.config["models"]["ebls"]
+    steps = {"bits_per_weight": None, "packed_bytes": 500_000}
+    filled = model | {"quantization": model["quantization"] | steps}
+    lzma = filled | {"packing": model["packing"] | {"compressor": "lzma"}}
+    before, after = (other(specs, models={"ebls": found}) for found in (filled, lzma))
+    assert before.quantize_model("ebls")["compressor"] == "ans"
+    assert before.text("quantize_model", "ebls") != after.text("quantize_model", "ebls")
+
+
 def test_seeds_are_in_the_specs_of_what_depends_on_them(specs: Specs) -> None:
     before = {stage: specs.text(stage, "neural") for stage in ("audit_row", "prove_row")}
     fewer = other(specs, seeds=[1337])
