@@ -9,7 +9,8 @@ only a trained model gives, its score shards and the distributions at the audit'
 up, of plausible size and spread; files of training and packing are placeholders. All else is the
 pipeline itself on config/fineweb.yaml: every row, seed and rank, run by ./run. Proofs are left
 out, since they run the model. Then one number of each gate is changed and a row of it is run
-again. Prints wall time, memory of the largest process, and bytes on disk by stage.
+again. Prints wall time, CPU seconds (which hardly depend on what else is running), memory of the
+largest process, and bytes on disk by stage.
 """
 
 import argparse
@@ -19,36 +20,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import yaml
-from extend_text import extend
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "stages"))
 from fairway.start import run
 
-from fairway.audit.evidence import AuditTargets, ModelEvidence, audit_targets
-from fairway.corpus.byte_accounting import ByteTable
-from fairway.corpus.manifest import Manifest, TokenizerFile, TrainText, ValText
-from fairway.corpus.shards import BOS, read_shard, write_shard
-from fairway.corpus.tokenizer import load_tokenizer
-from fairway.corpus.windows import WindowPlan
-from fairway.files.arrays import save_array
-from fairway.files.spec import Spec
-from fairway.json_text import sealed
-from fairway.provenance import Recording
-from fairway.scoring.scores import Scores
-from fairway.stage import read_json, sha256_of, write_json
-from fairway.workflow.jobs import provenance_pattern, spec_key
-from fairway.workflow.plan import Plan
+from full_size_inputs import RECORD, ROOT, Run, make_up, planned, record
 
-ROOT = Path(__file__).resolve().parent.parent
-RECORD = ROOT / "config" / "fineweb.yaml"
+from fairway.stage import read_json, sha256_of, write_json
+
 RECORD_TOKENS = 62_021_632
 CHANGES = {  # a row of each gate, and another number for that gate
     "published_hashed7": {"uniform": {"threshold": 3.5}},
@@ -58,178 +43,16 @@ CHANGES = {  # a row of each gate, and another number for that gate
 }
 
 
-@dataclass(frozen=True)
-class Run:
-    """The plan of a run in the current directory, and the file with its corpus."""
+class Took(NamedTuple):
+    """Seconds of a ./run by the clock, CPU seconds of all its processes, GB of the largest."""
 
-    plan: Plan
-    override: Path
+    wall: float
+    cpu: float
+    peak: float
 
-
-@dataclass(frozen=True)
-class Place(Run):
-    """The same with its text, in which all that the run is to find is made up."""
-
-    tokens: np.ndarray
-
-    @property
-    def windows(self) -> WindowPlan:
-        return WindowPlan(len(self.tokens) - 1, **self.plan.config["windows"])
-
-
-def prepare(options: argparse.Namespace) -> Place:
-    """Write text and configuration."""
-    source = np.concatenate([read_shard(path) for path in options.shards])
-    tokens = extend(source, options.tokens, context=2, jump=0.2, seed=1)
-    tokens[0] = BOS
-    write_shard(Path("given.bin"), tokens)
-    write_shard(Path("train.bin"), source[:100_000])
-    tokenizer = str(options.tokenizer)
-    corpus = {"train_shards": ["train.bin"], "val_shards": ["given.bin"], "tokenizer": tokenizer}
-    override = Path("full_size.yaml").resolve()
-    override.write_text(yaml.safe_dump({"corpus": corpus}))
-    return Place(planned(override, {}), override, tokens)
-
-
-def planned(override: Path, changed: dict[str, Any]) -> Plan:
-    """The plan of the record's configuration on this corpus, with changed gates."""
-    config = yaml.safe_load(RECORD.read_text())
-    config["corpus"] |= yaml.safe_load(override.read_text())["corpus"]
-    for gate, numbers in changed.items():
-        config["gates"][gate] |= numbers
-    return Plan(config, ROOT)
-
-
-def make_up(options: argparse.Namespace) -> Path:
-    """Write all that the run is to find; the file with its corpus."""
-    place = prepare(options)
-    write_corpus(place, options.tokenizer)
-    write_models(place)
-    write_specs(place)
-    return place.override
-
-
-def record(plan: Plan, stage: str, read: Iterable[Path], *wrote: Path, **keys: str | int) -> None:
-    """Provenance of a job that was not run: its files are placeholders."""
-    path = Path(provenance_pattern(stage).format(**keys))
-    spec = Spec({}, plan.specs.sha256(stage, spec_key(stage, keys)))
-    sources = plan.sources if stage in ("train_tokenizer", "encode_corpus") else []
-    Recording(path, spec, read, sources).finish(*wrote)
-
-
-def write_corpus(place: Place, tokenizer: Path) -> None:
-    """What encode_corpus would write; the text was cut up, so its bytes are not proven."""
-    folder, tokens = Path("results/corpus"), place.tokens
-    folder.mkdir(parents=True, exist_ok=True)
-    own = folder / "tokenizer.model"
-    own.write_bytes(tokenizer.read_bytes())
-    (folder / "val_text.bin").write_bytes(b"")
-    vocabulary = place.plan.config["corpus"]["vocabulary"]
-    sizes = ByteTable.of(load_tokenizer(tokenizer, vocabulary)).target_bytes(tokens)
-    write_shard(folder / "val.bin", tokens)
-    save_array(folder / "val_bytes.npy", sizes)
-    total, documents = int(sizes.sum(dtype=np.int64)), int(np.count_nonzero(tokens == BOS))
-    Manifest(
-        spec=place.plan.specs.sha256("encode_corpus"),
-        kind="shards",
-        vocabulary=vocabulary,
-        tokenizer=TokenizerFile(own.name, sha256_of(own)),
-        train=TrainText(0, 0, ()),
-        val=ValText(
-            documents, len(tokens), len(sizes), total, None, "decoded", "val.bin",
-            sha256_of(folder / "val.bin"), sha256_of(folder / "val_bytes.npy"), "",
-        ),
-        folder=folder,
-    ).save(folder / "manifest.json")  # fmt: skip
-    names = "manifest.json", "val.bin", "val_bytes.npy", "val_text.bin"
-    record(place.plan, "train_tokenizer", [], own)
-    record(place.plan, "encode_corpus", [own], *(folder / name for name in names))
-
-
-def write_specs(place: Place) -> None:
-    """All specs: a job whose spec is yet to be written runs, whatever is there of it."""
-    for path, text in place.plan.missing_specs().items():
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text)
-
-
-def write_models(place: Place) -> None:
-    """Placeholders of training and packing, made-up scores, evidence that fits them."""
-    generator, targets = np.random.default_rng(1), place.windows.targets
-    nll = generator.gamma(1.2, 1.6, targets).astype(np.float32)  # 1.9 nats, as the record's model
-    entropy = (nll / 2 + generator.gamma(2.0, 0.5, targets)).astype(np.float32)
-    for model in place.plan.models:
-        for shift, seed in enumerate(place.plan.seeds):
-            folder = Path(f"results/models/{model}/seed{seed}")
-            artifact = write_placeholders(place.plan, model, seed, folder)
-            drawn = np.roll(nll, 1000 * shift), np.roll(entropy, 1000 * shift)
-            write_scores(place, model, seed, folder, artifact, *drawn)
-
-
-def write_placeholders(plan: Plan, model: str, seed: int, folder: Path) -> str:
-    """Files of training, quantising and packing that hold what aggregation reads; the hash."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stages = ("train_model", "quantize_model", "pack_artifact")
-    specs = {stage: plan.specs.sha256(stage, model) for stage in stages}
-    (folder / "checkpoint.safetensors").write_bytes(b"placeholder")
-    done = {"event": "done", "seconds": 560.0, "steps": 0, "parameters": 1}
-    (folder / "metrics.jsonl").write_text(sealed(json.dumps(done)))
-    (folder / "quantized.safetensors").write_bytes(b"placeholder")
-    report = {"calibration_seconds": 10.6, "quantize_seconds": 9.0}
-    write_json(folder / "quantize.json", report | {"quantize_model": specs["quantize_model"]})
-    (folder / "artifact.bin").write_bytes(str(folder).encode())
-    artifact = sha256_of(folder / "artifact.bin")
-    ledger = {"seed": seed, "artifact_sha256": artifact, "total_bytes": 1, "seconds": 10.0}
-    write_json(folder / "ledger.json", {"specs": specs} | ledger)
-    read = [Path("results/corpus/manifest.json")]
-    for stage, names in (
-        ("train_model", ("checkpoint.safetensors", "metrics.jsonl")),
-        ("quantize_model", ("quantized.safetensors", "quantize.json")),
-        ("pack_artifact", ("artifact.bin", "ledger.json")),
-    ):
-        wrote = [folder / name for name in names]
-        record(plan, stage, read, *wrote, model=model, seed=seed)
-        read = wrote[:1]
-    return artifact
-
-
-def write_scores(
-    place: Place,
-    model: str,
-    seed: int,
-    folder: Path,
-    artifact: str,
-    nll: np.ndarray,
-    entropy: np.ndarray,
-) -> None:
-    """Score shards of all ranks, and the model's distributions at the audit's targets."""
-    specs, ranks = place.plan.specs, place.plan.ranks
-    spec = specs.sha256("score_targets", model)
-    for rank in ranks:
-        first, last = place.windows.rank_targets(rank, len(ranks))
-        part = slice(first - 1, last)
-        path = folder / "scores" / f"rank{rank}.npz"
-        Scores(first, nll[part], entropy[part], artifact, spec).save(path)
-        stats = {"spec": spec, "load_seconds": 1.0, "seconds": 100.0}
-        write_json(path.with_suffix(".json"), stats)
-        wrote, keys = (path, path.with_suffix(".json")), {"model": model, "seed": seed}
-        record(place.plan, "score_targets", [folder / "artifact.bin"], *wrote, **keys, rank=rank)
-    wanted = audit_targets(place.plan.config["audit"], place.windows.targets)
-    known = made_up_distributions(place, wanted, nll)
-    stays = np.ones(len(wanted.changed), dtype=bool)
-    spec = specs.sha256("audit_model", model)
-    ModelEvidence(*wanted, stays, spec, known, artifact).save(folder / "audit.npz")
-    read = [folder / "artifact.bin"]
-    record(place.plan, "audit_model", read, folder / "audit.npz", model=model, seed=seed)
-
-
-def made_up_distributions(place: Place, wanted: AuditTargets, nll: np.ndarray) -> np.ndarray:
-    """Distributions that give the targets' tokens what the scores say, and all others the same."""
-    vocabulary = place.plan.config["corpus"]["vocabulary"]
-    own = np.exp(-nll[wanted.sampled - 1].astype(np.float64))
-    known = np.repeat((1 - own)[:, None] / (vocabulary - 1), vocabulary, axis=1)
-    known[np.arange(len(own)), place.tokens[wanted.sampled]] = own
-    return known
+    def cells(self) -> str:
+        """The end of a line of the table."""
+        return f"{self.wall:.0f} | {self.cpu:.0f} | {self.peak:.2f} |"
 
 
 def write_proofs(run: Run, changed: dict[str, Any]) -> None:
@@ -247,8 +70,8 @@ def write_proofs(run: Run, changed: dict[str, Any]) -> None:
         record(plan, "prove_row", [Path(artifact)], *wrote, row=row)
 
 
-def timed(run: Run, targets: list[str], changed: dict[str, Any]) -> tuple[float, float]:
-    """Wall seconds of ./run on these targets, and GB of its largest process."""
+def timed(run: Run, targets: list[str], changed: dict[str, Any]) -> Took:
+    """What ./run takes for these targets."""
     gates = Path("gates.yaml").resolve()
     gates.write_text(yaml.safe_dump({"gates": changed}))
     command = [sys.executable, ROOT / "envs" / "launch.py", "--directory", Path.cwd()]
@@ -259,14 +82,15 @@ def timed(run: Run, targets: list[str], changed: dict[str, Any]) -> tuple[float,
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"error: ./run ended with status {status}; see {Path('run.log').resolve()}")
-    return time.monotonic() - start, usage.ru_maxrss * 1024 / 1e9
+    cpu = usage.ru_utime + usage.ru_stime  # of the jobs as well
+    return Took(time.monotonic() - start, cpu, usage.ru_maxrss * 1024 / 1e9)
 
 
-def rerun(run: Run, row: str, changed: dict[str, Any]) -> tuple[float, float]:
+def rerun(run: Run, row: str, changed: dict[str, Any]) -> Took:
     """Run one row again with a changed gate, and make up its proof."""
-    wall, peak = timed(run, [f"results/rows/{row}/audit.json"], changed)
+    took = timed(run, [f"results/rows/{row}/audit.json"], changed)
     write_proofs(run, changed)
-    return wall, peak
+    return took
 
 
 def disk(results: Path) -> Iterator[tuple[str, int, int]]:
@@ -306,16 +130,15 @@ def main() -> None:
     plan = planned(override, {})
     this, audits = Run(plan, override), [f"results/rows/{row}/audit.json" for row in plan.rows]
     print(f"{options.tokens:,} tokens, {len(plan.seeds)} seeds, {len(audits)} rows\n")
-    print("| ./run | wall s | GB of the largest process |\n|---|--:|--:|", flush=True)
-    wall, peak = timed(this, audits, {})
-    print(f"| all counts, rows and audits, from scores | {wall:.0f} | {peak:.2f} |", flush=True)
+    print("| ./run | wall s | CPU s | GB of the largest process |\n|---|--:|--:|--:|", flush=True)
+    took = timed(this, audits, {})
+    print(f"| all counts, rows and audits, from scores | {took.cells()}", flush=True)
     for row, changed in CHANGES.items():
-        wall, peak = rerun(this, row, changed)
-        print(f"| `{row}` after {json.dumps(changed)} | {wall:.0f} | {peak:.2f} |", flush=True)
+        took = rerun(this, row, changed)
+        print(f"| `{row}` after {json.dumps(changed)} | {took.cells()}", flush=True)
     timed(this, audits, {})
     write_proofs(this, {})
-    wall, peak = timed(this, ["results/summary.csv"], {})
-    print(f"| tables | {wall:.0f} | {peak:.2f} |")
+    print(f"| tables | {timed(this, ['results/summary.csv'], {}).cells()}")
     print("\n| stage | files | MB |\n|---|--:|--:|")
     for stage, files, size in disk(Path("results")):
         print(f"| {stage} | {files} | {size / 1e6:,.1f} |")
