@@ -27,7 +27,7 @@ RECORD, DOWNLOAD, SHRUNK = (
     ROOT / "config" / f"{name}.yaml" for name in ("fineweb", "download", "shrunk")
 )
 # All are planned; a kind of each is run: both models, both kinds of counts, a claim or none.
-RUN = ("published_neural", "published_hashed15_adaptive", "ebls_exact15_bayes")
+RUN = ("published_hashed15_adaptive", "ebls_exact15_bayes")
 ROWS = [row for row in yaml.safe_load(RECORD.read_text())["rows"] if row["name"] in RUN]
 RECORD_JOBS = {
     "train_tokenizer": 1,
