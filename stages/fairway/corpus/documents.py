@@ -190,7 +190,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[str]:
         try:
             text = json.loads(line)["text"]
             text.encode()
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise StageError(
                 f'{path}: line {number}: expected a JSON object with a string "text" ({reason})'

@@ -64,6 +64,12 @@ def _reference_faults(config: Config) -> Iterator[str]:
             yield f"config key `{place}`: this row name is used twice"
         yield from _row_faults(config, place, row)
     yield from _case_faults((f"rows.{index} ({name})", name) for index, name in enumerate(names))
+    for name in config["references"]:
+        if name in names:
+            yield (
+                f"config key `references.{name}`: the name of a row; expected another, since "
+                "tables say by it what a row is compared with"
+            )
     row = config["submission"]["row"]
     if row not in (None, *names):
         yield f"config key `submission.row`: {row!r} is not in `rows`; {nearest(row, names)}"

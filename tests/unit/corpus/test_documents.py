@@ -212,7 +212,7 @@ def test_jsonl_has_a_document_per_line(tmp_path: Path, ending: str) -> None:
     "line",
     [
         *(b'{"text": "cut', b'{"id": 1}', b'{"text": 3}', b"[]", b'"text"', b'{"text": null}'),
-        *(b'{"text": "\\ud800"}', b'{"text": "\xff"}'),
+        *(b'{"text": "\\ud800"}', b'{"text": "\xff"}', b"[" * 100_000),
     ],
 )
 def test_unreadable_line_is_named(tmp_path: Path, line: bytes) -> None:

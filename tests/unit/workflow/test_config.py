@@ -212,6 +212,13 @@ def test_row_names_that_differ_only_in_case_would_be_one_file(config):
     assert len(text.splitlines()) == 1
 
 
+def test_a_reference_is_not_named_like_a_row(config):
+    config["references"] = {"published": [1.0], config["rows"][1]["name"]: [1.0]}
+    text = fault(config)
+    assert text.startswith(f"config key `references.{config['rows'][1]['name']}`: the name of a r")
+    assert len(text.splitlines()) == 1
+
+
 @pytest.mark.parametrize("section", ["models", "caches", "memories", "sweeps"])
 def test_entries_that_name_files_differ_not_only_in_case(config, section):
     name = next(iter(config[section]))
