@@ -7,6 +7,7 @@ numbers; every other line (warnings of the launcher, diagnostics, the script its
 over.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field
 from fairway.stage import StageError
 
 PAIR = re.compile(r"(\w+):\s*(\S+)")
-NUMBER = re.compile(r"([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(ms|s|m)?", re.IGNORECASE)
+WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d+)"  # with commas between thousands, or without any
+NUMBER = re.compile(rf"([+-]?(?:{WHOLE}(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?)(ms|s|m)?", re.IGNORECASE)
+MOST_SCORE = 1000.0  # nats per token or bits per byte; a decimal point lost is more
 SECONDS = {None: 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0}
 STEP = re.compile(r"(?:step:\s*)?(\d+)/\d+ ")
 RESULT = re.compile(r"(final_int\d+_\w+|quantized\w*) val_loss:")
@@ -59,16 +62,25 @@ class ContestRun:
 def number(text: str) -> float:
     """A figure as logs write it: `1,024`, `1.5e-3`. Raises ValueError for anything else."""
     found = NUMBER.fullmatch(text)
-    if not found or found[2]:
+    value = float(found[1].replace(",", "")) if found and not found[2] else math.nan
+    if not math.isfinite(value):
         raise ValueError(f"{text!r}; expected a number")
-    return float(found[1].replace(",", ""))
+    return value
+
+
+def score(text: str) -> float:
+    """A validation loss or bits per byte. Raises ValueError for what is none."""
+    value = number(text)
+    if not 0 < value <= MOST_SCORE:
+        raise ValueError(f"{text}; expected more than 0 and at most {MOST_SCORE:g}")
+    return value
 
 
 def whole(text: str) -> int:
-    """A whole number. Raises ValueError for anything else."""
+    """A whole number of at least 0. Raises ValueError for anything else."""
     value = number(text)
-    if value != int(value):
-        raise ValueError(f"{text!r}; expected a whole number")
+    if not (value >= 0 and value.is_integer()):
+        raise ValueError(f"{text!r}; expected a whole number of at least 0")
     return int(value)
 
 
@@ -97,7 +109,7 @@ def _read_step(run: ContestRun, line: str, step: int) -> None:
     pairs = _pairs(line)
     time = _needed(pairs, "train_time", seconds) if "train_time" in pairs else None
     if "val_loss" in pairs or "val_bpb" in pairs:
-        loss, bpb = (_needed(pairs, key, number) for key in ("val_loss", "val_bpb"))
+        loss, bpb = (_needed(pairs, key, score) for key in ("val_loss", "val_bpb"))
         run.points.append(Point(step, val_loss=loss, val_bpb=bpb, seconds=time))
     else:
         loss = _needed(pairs, "train_loss", number)
@@ -106,7 +118,7 @@ def _read_step(run: ContestRun, line: str, step: int) -> None:
 
 def _read_result(run: ContestRun, line: str, label: str) -> None:
     pairs = _pairs(line)
-    run.val_loss, run.val_bpb = (_needed(pairs, key, number) for key in ("val_loss", "val_bpb"))
+    run.val_loss, run.val_bpb = (_needed(pairs, key, score) for key in ("val_loss", "val_bpb"))
     stem = label.removesuffix("_exact")  # the same result again, with more digits and no time
     if "eval_time" in pairs:
         run.eval_seconds = _needed(pairs, "eval_time", seconds)
@@ -144,7 +156,10 @@ def _read_settings(run: ContestRun, line: str) -> None:
         ("train_batch_tokens", "batch_tokens"),
     ):
         if key in pairs:
-            setattr(run, name, _needed(pairs, key, whole))
+            value, before = _needed(pairs, key, whole), getattr(run, name)
+            if name == "seed" and before not in (None, value):
+                raise ValueError(f"seed {value}, after {before}; expected one training a log")
+            setattr(run, name, value)
 
 
 def read_line(run: ContestRun, line: str) -> None:

@@ -100,6 +100,12 @@ def test_total_eval_time_is_the_evaluations():
         ("seed:1337", "seed:13.5", 5, "a whole number"),
         ("Code size: 78113 bytes", "Code size: many bytes", 11, "'many'"),
         ("step:6175/20000", "step:/20000", 9, "''"),
+        ("val_bpb:0.43706735", "val_bpb:0,43706735", 19, "'0,43706735'; expected a number"),
+        ("val_bpb:0.43706735", "val_bpb:-0.43706735", 19, "expected more than 0"),
+        ("val_loss:0.73796796", "val_loss:73796796", 19, "at most 1000"),
+        ("val_bpb:4.1044", "val_bpb:0", 7, "expected more than 0"),
+        ("Code size: 78113 bytes", "Code size: -78113 bytes", 11, "'-78113'"),
+        ("warmup_step:1/20", "seed:1338", 6, "seed 1338, after 1337; expected one training a log"),
     ],
 )
 def test_a_malformed_line_is_named(old, new, place, words):
@@ -128,7 +134,8 @@ def test_a_log_that_breaks_off_has_no_score():
 def test_numbers_and_durations():
     assert number("7,725,942") == 7725942 and number("1e-08") == 1e-8
     assert seconds("1.5m") == 90 and seconds("12ms") == 0.012
-    for wrong in ("nan", "1.2.3", "", "12kb"):
+    assert number("-1,024.5e2") == -102450 and number(".5") == 0.5
+    for wrong in ("nan", "1.2.3", "", "12kb", "1,1", "1234,567", "1e999", ",5"):
         with pytest.raises(ValueError):
             number(wrong)
 
