@@ -24,14 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from fairway.start import run
 
+from finished import proven_row
+
 import codec
 from fairway.codec import coder
 from fairway.codec.file import Codec
 from fairway.corpus.manifest import Manifest
-from fairway.files.spec import read_spec
 from fairway.model.network import Model
-from fairway.rows.settings import RowOfAnyJob
-from fairway.stage import StageError
 
 BLOCK = 256  # targets
 SOFTMAX = "network, softmax"
@@ -75,13 +74,10 @@ def per_target(blocks: list[float]) -> np.ndarray:
 
 def load(results: Path, row: str) -> tuple[Codec, np.ndarray]:
     """The codec of a row of a finished run, and the validation text's tokens."""
-    specs = sorted((results / "specs" / "prove_row").glob(f"{row}.*.json"))
-    if not specs:
-        raise StageError(f"{results}: no proof of row {row}; expected a finished run")
-    settings = read_spec(specs[-1], RowOfAnyJob).settings
+    settings, seed = proven_row(results, row)
     artifact = memory = None
     if settings["model"] is not None:
-        artifact = results / "models" / settings["model"] / f"seed{settings['seed']}/artifact.bin"
+        artifact = results / "models" / settings["model"] / f"seed{seed}/artifact.bin"
     if settings["cache_settings"] and settings["cache_settings"]["memory"]:
         memory = results / "memories" / f"{settings['cache_settings']['memory']}.bin"
     tokenizer = results / "corpus" / "tokenizer.model"

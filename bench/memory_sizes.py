@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "stages"))
 
 from fairway.start import run
 
+from finished import proven_row
+
 from fairway.corpus.manifest import Manifest
 from fairway.corpus.shards import read_shard
 from fairway.corpus.windows import WindowPlan
@@ -27,7 +29,6 @@ from fairway.counting.caches import count_targets
 from fairway.counting.memories import pack_memory
 from fairway.counting.memory_text import last_tokens
 from fairway.counting.settings import CacheSettings
-from fairway.files.spec import read_spec
 from fairway.progress import Progress
 from fairway.rows.gate import row_gate
 from fairway.rows.mixing import RankShard
@@ -41,24 +42,20 @@ SHARES = (0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the training text
 COLUMNS = ("tokens", "bytes", "with the network", "without")
 
 
-def row_of(results: Path, row: str) -> RowOfAnyJob:
-    """Settings of a finished run's row."""
-    specs = sorted((results / "specs" / "mix_scores").glob(f"{row}.*.json"))
-    if not specs:
-        raise StageError(f"{results}: row {row} was not mixed; expected a finished run")
-    settings = read_spec(specs[-1], RowOfAnyJob).settings
+def row_of(results: Path, row: str) -> tuple[RowOfAnyJob, int]:
+    """Settings of a finished run's row, and the run's first seed."""
+    settings, seed = proven_row(results, row)
     if settings["cache_settings"] is None or settings["cache_settings"]["memory"] is None:
         raise StageError(f"row {row}: its cache has no memory; expected one that has")
-    return settings
+    if settings["model"] is None:
+        raise StageError(f"row {row}: it has no model; expected one with a network")
+    return settings, seed
 
 
-def scores_of(results: Path, model: str) -> Scores:
-    """Nats of the whole validation text by the model's first seed."""
-    folders = sorted(results.glob(f"models/{model}/seed*/scores"))
-    if not folders:
-        raise StageError(f"{results}/models: no scores; expected those of a finished run")
-    count = len(list(folders[0].glob("rank*.npz")))
-    parts = [Scores.load(folders[0] / f"rank{rank}.npz") for rank in range(count)]
+def scores_of(results: Path, row: RowOfAnyJob, seed: int) -> Scores:
+    """Nats of the whole validation text by the row's model."""
+    folder = results / "models" / row["model"] / f"seed{seed}" / "scores"
+    parts = [Scores.load(folder / f"rank{rank}.npz") for rank in range(row["ranks"])]
     nll, entropy = (np.concatenate([getattr(part, key) for part in parts]) for key in
                     ("nll", "entropy"))  # fmt: skip
     return Scores(1, nll, entropy, parts[0].artifact_sha256, parts[0].spec)
@@ -109,11 +106,11 @@ def main() -> None:
     parser.add_argument("--row", default="exact15_bayes_memory")
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
-    row = row_of(options.results, options.row)
+    row, seed = row_of(options.results, options.row)
     manifest = Manifest.load(options.results / "corpus" / "manifest.json")
     tokens = manifest.read_val(manifest.val_path)
     train = [read_shard(path) for path in manifest.train_shards()]
-    scores, size = scores_of(options.results, row["model"]), sum(map(len, train))
+    scores, size = scores_of(options.results, row, seed), sum(map(len, train))
     progress, lines = Progress(len(SHARES), "memories"), []
     for share in SHARES:
         memory = last_tokens(train, round(share * size)) if share else np.zeros(0, np.uint16)
