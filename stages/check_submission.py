@@ -5,8 +5,10 @@
     python stages/check_submission.py FOLDER --results results --allow-invalid
 
 Reads the folder and the run that it was made from, under --results. Prints a line for everything
-that is wrong. Exit code 1 if anything is, 2 for wrong flags or tables that cannot be read. A row
-that is no code length is refused unless --allow-invalid is given.
+that is wrong: what is missing, sizes, scores and times that are not the run's, a script or tables
+that have changed since. README.md is yours to write on; its words are not read. Exit code 1 if
+anything is wrong, 2 for wrong flags or tables that cannot be read. A row that is no code length is
+refused unless --allow-invalid is given.
 """
 
 from fairway.start import run
@@ -16,7 +18,7 @@ import sys
 from pathlib import Path
 
 from fairway.stage import StageError
-from fairway.submission.checks import problems
+from fairway.submission.checks import altered, problems
 
 LIMIT = 16_000_000
 
@@ -33,6 +35,7 @@ def main() -> None:
     if not options.folder.is_dir():
         raise StageError(f"{options.folder}: no such folder")
     found = problems(options.folder, options.results, options.limit, options.allow_invalid)
+    found += altered(options.folder, options.results)
     for line in found:
         print(line)
     if found:

@@ -4,9 +4,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from fairway.stage import StageError
+from fairway.provenance import Provenance
+from fairway.stage import StageError, sha256_of
 from fairway.submission.finished import FinishedRow, shown
-from fairway.submission.record import Submission
+from fairway.submission.record import SeedResult, Submission
 from fairway.tables.contest_logs import ContestRun, read_log
 
 SCRIPT, RECORD = "train_gpt.py", "submission.json"
@@ -42,6 +43,26 @@ def problems(folder: Path, results: Path, limit: int, allow_invalid: bool) -> li
     if (folder / SCRIPT).is_file():
         found += _of_sizes(folder, record, row, limit)
     return found
+
+
+def altered(folder: Path, results: Path) -> Iterator[str]:
+    """A line for each file that is not as its job left it: the run's tables, and what is run.
+
+    The other files of the folder are words and figures, which `problems` compares.
+    """
+    for job, place, names in (
+        ("aggregate_seeds", results, ("summary.csv", "seeds.csv")),
+        ("write_submission", folder, (SCRIPT, "requirements.txt")),
+    ):
+        try:
+            wrote = Provenance.load(results / "provenance" / f"{job}.json").wrote
+        except StageError as error:
+            yield str(error)
+            continue
+        left = {Path(file).name: entry.sha256 for file, entry in wrote.items()}
+        for path in (place / name for name in names):
+            if path.is_file() and sha256_of(path) != left.get(path.name):
+                yield f"{path}: not the file that {job} wrote last"
 
 
 def _of_script(path: Path) -> Iterator[str]:
@@ -83,8 +104,7 @@ def _of_log(
     """A log must be of its seed, end with the run's score, and give the sizes that are there."""
     if log.seed != seed:
         yield f"{path}: seed {log.seed}; expected {seed}"
-    if shown(log.val_bpb) != shown(row.seeds["bpb"][seed]):
-        yield f"{path}: val_bpb {shown(log.val_bpb)}; the run has {shown(row.seeds['bpb'][seed])}"
+    yield from _of_scores(f"{path}: ", log, row, seed)
     script = folder / SCRIPT
     measured = {"model": row.model_bytes(seed)}
     measured |= {"code": script.stat().st_size} if script.is_file() else {}
@@ -95,15 +115,29 @@ def _of_log(
         yield f"{path}: no line gives the total submission size"
 
 
+def _of_scores(
+    place: str, said: ContestRun | SeedResult, row: FinishedRow, seed: int
+) -> Iterator[str]:
+    """What is said of a seed's scores must be what the run has."""
+    for key, of_run in (("val_bpb", row.seeds["bpb"][seed]), ("val_loss", row.val_loss(seed))):
+        given, expected = shown(getattr(said, key)), shown(of_run)
+        if given != expected:
+            yield f"{place}{key} {given}; the run has {expected}"
+
+
 def _of_claim(path: Path, record: Submission, row: FinishedRow) -> Iterator[str]:
-    if shown(record.val_bpb) != shown(row.summary["bpb_mean"]):
-        expected = shown(row.summary["bpb_mean"])
-        yield f"{path}: val_bpb {shown(record.val_bpb)}; the run's summary has {expected}"
+    for key, of_run in (("val_bpb", "bpb_mean"), ("val_bpb_std", "bpb_std")):
+        given, expected = shown(getattr(record, key)), shown(row.summary[of_run])
+        if given != expected:
+            yield f"{path}: {key} {given}; the run's summary has {expected}"
     for seed in row.seeds.index:
         result = record.seed_results.get(str(seed))
-        if result is not None and shown(result.val_bpb) != shown(row.seeds["bpb"][seed]):
-            expected = shown(row.seeds["bpb"][seed])
-            yield f"{path}: seed {seed}: val_bpb {shown(result.val_bpb)}; the run has {expected}"
+        if result is not None:
+            yield from _of_scores(f"{path}: seed {seed}: ", result, row, seed)
+            seconds = round(float(row.seeds["eval_seconds"][seed]), 3)
+            if result.eval_time_s != seconds:
+                found = result.eval_time_s
+                yield f"{path}: seed {seed}: eval_time_s {found}; the run has {seconds}"
 
 
 def _of_sizes(folder: Path, record: Submission, row: FinishedRow, limit: int) -> Iterator[str]:

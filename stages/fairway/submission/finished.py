@@ -1,5 +1,6 @@
 """What a finished run says of one row: what is handed in is made from it, and compared with it."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +43,10 @@ class FinishedRow:
         table = read_table(self.results / "seeds.csv")
         return table[table["row"] == self.row].astype({"seed": int}).set_index("seed")
 
+    def val_loss(self, seed: int) -> float:
+        """Nats per token of a seed."""
+        return float(self.seeds["nats"][seed] / self.seeds["targets"][seed])
+
     @property
     def folder(self) -> Path:
         return self.results / "rows" / self.row
@@ -80,5 +85,5 @@ def best_row(results: Path) -> str:
 
 
 def shown(value: Any) -> str:
-    """A score with the digits that logs give it."""
-    return f"{float(value):.8f}"
+    """A score with the digits that logs give it; `none` for one that there is not."""
+    return "none" if value is None or math.isnan(value) else f"{float(value):.8f}"

@@ -72,7 +72,7 @@ def _result(row: FinishedRow, seed: int, code_bytes: int) -> SeedResult:
     scored = row.seeds.loc[seed]
     done = read_metrics(row.model_file(seed, "metrics.jsonl")).done
     return SeedResult(
-        val_loss=float(scored["nats"] / scored["targets"]),
+        val_loss=row.val_loss(seed),
         val_bpb=float(scored["bpb"]),
         artifact_bytes=row.model_bytes(seed) + code_bytes,
         steps=done.steps,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fairway.closure import STAGES
-from fairway.stage import StageError
-from fairway.submission.checks import problems
+from fairway.stage import StageError, sha256_of, write_json
+from fairway.submission.checks import altered, problems
 from fairway.submission.finished import FinishedRow, best_row
 from fairway.submission.folder import record, requirements
 from support.made_up_submission import CODE, LIMITS, ROW, WHO, write_folder, write_run
@@ -67,6 +67,12 @@ def test_what_is_missing_is_named(folder: Path, results: Path, name: str):
     assert found(folder, results) == [f"{name}: missing"]
 
 
+def set_time(path: Path, seconds: float) -> None:
+    made = json.loads(path.read_text())
+    made["seed_results"]["1"]["eval_time_s"] = seconds
+    path.write_text(json.dumps(made))
+
+
 TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
     "bytes_total": (
         lambda folder: change(
@@ -89,6 +95,22 @@ TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
     "log_score": (
         lambda folder: change(folder / "train_seed1.log", "val_bpb:1.40000000", "val_bpb:1.3999"),
         "train_seed1.log: val_bpb 1.39990000; the run has 1.40000000",
+    ),
+    "spread": (
+        lambda folder: change(folder / "submission.json", '_std": 0.07', '_std": 0.007'),
+        "submission.json: val_bpb_std 0.00707107; the run's summary has 0.07071068",
+    ),
+    "loss": (
+        lambda folder: change(folder / "submission.json", '"val_loss": 3.1', '"val_loss": 2.1'),
+        "submission.json: seed 2: val_loss 2.11916231; the run has 3.11916231",
+    ),
+    "time": (
+        lambda folder: set_time(folder / "submission.json", 1.5),
+        "submission.json: seed 1: eval_time_s 1.5; the run has 2.5",
+    ),
+    "log_loss": (
+        lambda folder: change(folder / "train_seed1.log", "val_loss:2.9", "val_loss:1.9"),
+        "train_seed1.log: val_loss 1.91121816; the run has 2.91121816",
     ),
     "log_seed": (
         lambda folder: change(folder / "train_seed1.log", "\nseed:1\n", "\nseed:3\n"),
@@ -219,12 +241,37 @@ def test_the_command_ends_with_1_if_anything_is_wrong_and_2_for_wrong_flags(
     def run(*arguments: str | Path) -> subprocess.CompletedProcess:
         return subprocess.run([*command, *arguments], capture_output=True, text=True)
 
+    record_jobs(folder, results)
     assert run(folder).returncode == 0
     (folder / "README.md").unlink()
     done = run(folder)
     assert (done.returncode, done.stdout) == (1, f"{folder}/README.md: missing\n")
     done = run(folder / "none")
     assert done.returncode == 2 and "none: no such folder" in done.stderr
+
+
+def record_jobs(folder: Path, results: Path) -> None:
+    """Provenance of the tables and of the folder."""
+    for job, files in (
+        ("aggregate_seeds", [results / "summary.csv", results / "seeds.csv"]),
+        ("write_submission", list(folder.iterdir())),
+    ):
+        wrote = {str(file): {"sha256": sha256_of(file), "bytes": 9} for file in files}
+        value = {"job": f"provenance/{job}", "spec": "s", "read": {}, "sources": {}}
+        write_json(results / "provenance" / f"{job}.json", value | {"wrote": wrote})
+
+
+def test_tables_and_scripts_that_changed_since_are_named(folder: Path, results: Path):
+    assert len(list(altered(folder, results))) == 2, "no provenance is no proof"
+    record_jobs(folder, results)
+    (folder / "README.md").write_text("mine")
+    assert list(altered(folder, results)) == []
+    change(results / "seeds.csv", "1.4,", "1.3,")
+    change(folder / "train_gpt.py", "a script", "a Script")
+    assert list(altered(folder, results)) == [
+        f"{results}/seeds.csv: not the file that aggregate_seeds wrote last",
+        f"{folder}/train_gpt.py: not the file that write_submission wrote last",
+    ]
 
 
 def test_limits_in_words_are_those_of_the_run(results: Path, tmp_path: Path):
