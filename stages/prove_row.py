@@ -81,6 +81,13 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def read_files(options: argparse.Namespace) -> list[Path]:
+    """All files that are read beside the spec."""
+    of_text = options.manifest, options.val, options.val_bytes, options.val_text
+    of_model = options.tokenizer, *options.artifact, *options.memory, *options.scores
+    return [*of_text, *of_model, *options.counts, options.bundle]
+
+
 def decode_elsewhere(options: argparse.Namespace, row: str) -> bytes:
     """What a new process makes of the file, in a folder of its own that has nothing else."""
     with tempfile.TemporaryDirectory() as folder:
@@ -123,10 +130,7 @@ def main() -> None:
     spec = read_spec(options.spec, ProvenRow)
     settings, row = spec.settings, spec.settings["row"]
     require_exact(settings)
-    of_text = options.manifest, options.val, options.val_bytes, options.val_text
-    of_model = options.tokenizer, *options.artifact, *options.memory, *options.scores
-    of_row = *options.counts, options.bundle
-    recording = Recording(options.provenance, spec, (*of_text, *of_model, *of_row))
+    recording = Recording(options.provenance, spec, read_files(options))
     artifact, memory = (next(iter(paths), None) for paths in (options.artifact, options.memory))
     coder = codec.load_codec(artifact, memory, options.tokenizer, settings)
     manifest = Manifest.load(options.manifest)
@@ -140,12 +144,11 @@ def main() -> None:
     decoded = decode_elsewhere(options, row)
     seconds = {"encode": encoded - start, "decode": time.monotonic() - encoded}
     check_decoded(decoded, expected, row)
-    cache = settings["cache_settings"]
-    loaded = load_shards(options.scores, options.counts, settings, manifest)
-    shards = in_order(loaded, manifest.val.targets)
-    seen = coder.memory.tokens if coder.memory else NO_MEMORY
-    mixer = row_mixer(row_gate(settings["gate"], cache, seen), tokens)
-    claimed = claimed_bits(mixer, shards, targets)
+    memory_tokens = coder.memory.tokens if coder.memory else NO_MEMORY
+    gate = row_gate(settings["gate"], settings["cache_settings"], memory_tokens)
+    shards = load_shards(options.scores, options.counts, settings, manifest)
+    in_turn = in_order(shards, manifest.val.targets)
+    claimed = claimed_bits(row_mixer(gate, tokens), in_turn, targets)
     file_bits = 8 * options.file.stat().st_size
     proof = {
         "spec": spec.sha256,

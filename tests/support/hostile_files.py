@@ -110,16 +110,91 @@ def read_evidence(path: Path) -> None:
 
 def formats(folder: Path) -> dict[str, Format]:
     """All formats by name; folder: for files that are needed on the way."""
+    parts = _weights_and_texts(folder) | _arrays(folder) | _records(folder)
+    for stage, text in specs.texts().items():
+        read = partial(specs.read_and_use, stage)
+        parts[f"spec_{stage}"] = text.encode, spec_json, read
+    return {name: _format(*of_format) for name, of_format in parts.items()}
+
+
+def _weights_and_texts(folder: Path) -> dict[str, tuple]:
+    """Artifacts, safetensors, compressed text and memories: valid, damage and read of each."""
+    with_file = partial(saved, folder=folder)
+    model = tiny_model()
+    checkpoint = Checkpoint(model.config, model.state_dict(), "c" * 64, 1, "d" * 64)
+    like = {"ema/0": torch.zeros(4)}
+    resume = Resumed(5, 2.5, 1, ["x"], like)
+
+    def save_resume(path: Path) -> None:
+        ResumeFile(path, {"seed": 1}).save(resume)
+
+    return {
+        "artifact": (packed, artifact, read_artifact),
+        "fwtx": (
+            lambda: _codec().compress(repetitive_tokens(25)), fwtx,
+            lambda path: _codec().decompress(path.read_bytes(), path),
+        ),
+        "memory": (
+            lambda: pack_memory(TOKENS, VOCABULARY, "ab" * 32, "lzma"), memory,
+            lambda path: index_memory(read_memory(path).tokens, 5),
+        ),
+        "checkpoint": (
+            lambda: with_file(checkpoint.save, suffix=".safetensors"),
+            partial(tensors, folder / "changed.safetensors"),
+            lambda path: Checkpoint.load(path).model(),
+        ),
+        "quantized": (
+            lambda: with_file(tiny_quantized().save, suffix=".safetensors"),
+            partial(tensors, folder / "changed.safetensors"),
+            lambda path: QuantizedModel.load(path).stored.state(),
+        ),
+        "resume": (
+            lambda: with_file(save_resume, suffix=".x"),
+            partial(tensors, folder / "changed.safetensors"),
+            lambda path: read_resume(path, like),
+        ),
+    }  # fmt: skip
+
+
+def _arrays(folder: Path) -> dict[str, tuple]:
+    """Files of arrays and token shards."""
     with_file = partial(saved, folder=folder)
     counts = {cache: count_targets(TOKENS, PLAN, 1, TARGETS, cache) for cache in (MATCH, BY_ORDER)}
     said = distributions_at(TOKENS, PLAN, WANTED.sampled, MATCH, VOCABULARY)
     cache_evidence = CacheEvidence.of(said, WANTED, [True], [], "cache")
     uniform = np.full((len(WANTED.sampled), VOCABULARY), 1 / VOCABULARY)
     model_evidence = ModelEvidence(*WANTED, np.array([True]), "m", uniform, "artifact")
-    model = tiny_model()
-    checkpoint = Checkpoint(model.config, model.state_dict(), "c" * 64, 1, "d" * 64)
-    like = {"ema/0": torch.zeros(4)}
-    resume = Resumed(5, 2.5, 1, ["x"], like)
+    return {
+        "scores": (lambda: with_file(known_scores().save, suffix=".npz"), npz, read_scores),
+        "match_counts": (
+            lambda: with_file(counts[MATCH].save, suffix=".npz"), npz,
+            lambda path: mix(ADAPTIVE, MATCH, known_scores(), path),
+        ),
+        "order_counts": (
+            lambda: with_file(counts[BY_ORDER].save, suffix=".npz"), npz,
+            lambda path: mix({"kind": "empirical_bayes"}, BY_ORDER, known_scores(), path),
+        ),
+        "cache_evidence": (
+            lambda: with_file(cache_evidence.save, suffix=".npz"), npz, read_evidence,
+        ),
+        "model_evidence": (
+            lambda: with_file(model_evidence.save, suffix=".npz"), npz,
+            lambda path: ModelEvidence.load(path, WANTED, VOCABULARY),
+        ),
+        "val_bytes": (
+            lambda: with_file(lambda path: save_array(path, TOKENS), suffix=".npy"), plain,
+            lambda path: load_array(path, Layout("uint16", (len(TOKENS),))),
+        ),
+        "shard": (
+            lambda: with_file(lambda path: write_shard(path, TOKENS), suffix=".bin"), plain,
+            lambda path: read_shard(path, VOCABULARY),
+        ),
+    }  # fmt: skip
+
+
+def _records(folder: Path) -> dict[str, tuple]:
+    """JSON files."""
+    with_file = partial(saved, folder=folder)
     manifest = Manifest(
         "s", "text", VOCABULARY, TokenizerFile("t", ""), TrainText(1, 9, (ShardFile("a", 9, ""),)),
         ValText(1, 9, 8, 8, None, "decoded", "v", "", "", ""), folder,
@@ -145,62 +220,7 @@ def formats(folder: Path) -> dict[str, Format]:
     compared |= {"tokens": 64, "unseen": True, "comparing_seconds": 0.5}
     done = {"event": "done", "steps": 1, "seconds": 5.0, "parameters": 9}
     metrics = "\n".join(map(json.dumps, (step, compared, done)))
-
-    def save_resume(path: Path) -> None:
-        ResumeFile(path, {"seed": 1}).save(resume)
-
-    parts = {
-        "artifact": (
-            packed,
-            artifact, read_artifact,
-        ),
-        "fwtx": (
-            lambda: _codec().compress(repetitive_tokens(25)), fwtx,
-            lambda path: _codec().decompress(path.read_bytes(), path),
-        ),
-        "memory": (
-            lambda: pack_memory(TOKENS, VOCABULARY, "ab" * 32, "lzma"), memory,
-            lambda path: index_memory(read_memory(path).tokens, 5),
-        ),
-        "checkpoint": (
-            lambda: with_file(checkpoint.save, suffix=".safetensors"),
-            partial(tensors, folder / "changed.safetensors"),
-            lambda path: Checkpoint.load(path).model(),
-        ),
-        "quantized": (
-            lambda: with_file(tiny_quantized().save, suffix=".safetensors"),
-            partial(tensors, folder / "changed.safetensors"),
-            lambda path: QuantizedModel.load(path).stored.state(),
-        ),
-        "resume": (
-            lambda: with_file(save_resume, suffix=".x"),
-            partial(tensors, folder / "changed.safetensors"),
-            lambda path: read_resume(path, like),
-        ),
-        "scores": (lambda: with_file(known_scores().save, suffix=".npz"), npz, read_scores),
-        "match_counts": (
-            lambda: with_file(counts[MATCH].save, suffix=".npz"), npz,
-            lambda path: mix(ADAPTIVE, MATCH, known_scores(), path),
-        ),
-        "order_counts": (
-            lambda: with_file(counts[BY_ORDER].save, suffix=".npz"), npz,
-            lambda path: mix({"kind": "empirical_bayes"}, BY_ORDER, known_scores(), path),
-        ),
-        "cache_evidence": (
-            lambda: with_file(cache_evidence.save, suffix=".npz"), npz, read_evidence,
-        ),
-        "model_evidence": (
-            lambda: with_file(model_evidence.save, suffix=".npz"), npz,
-            lambda path: ModelEvidence.load(path, WANTED, VOCABULARY),
-        ),
-        "val_bytes": (
-            lambda: with_file(lambda path: save_array(path, TOKENS), suffix=".npy"), plain,
-            lambda path: load_array(path, Layout("uint16", (len(TOKENS),))),
-        ),
-        "shard": (
-            lambda: with_file(lambda path: write_shard(path, TOKENS), suffix=".bin"), plain,
-            lambda path: read_shard(path, VOCABULARY),
-        ),
+    return {
         "manifest": (lambda: with_file(manifest.save, suffix=".json"), sealed_json, Manifest.load),
         "sums": (
             lambda: with_file(sums.save, suffix=".json"), sealed_json,
@@ -220,10 +240,6 @@ def formats(folder: Path) -> dict[str, Format]:
         ),
         "metrics": (lambda: sealed(metrics).encode(), plain, read_metrics),
     }  # fmt: skip
-    for stage, text in specs.texts().items():
-        read = partial(specs.read_and_use, stage)
-        parts[f"spec_{stage}"] = text.encode, spec_json, read
-    return {name: _format(*of_format) for name, of_format in parts.items()}
 
 
 def _format(valid: Callable[[], bytes], damage: Callable, read: Callable) -> Format:
