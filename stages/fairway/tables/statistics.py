@@ -16,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-CONFIDENCE = 0.95
+CONFIDENCE = 0.95  # of every interval
 POWER = 0.8  # of the test that a number of seeds is asked for
 MOST_SEEDS = 10_000
 NAN = math.nan
 
 
 class Interval(NamedTuple):
-    """A mean, the interval that holds it at the asked confidence, and of how many values."""
+    """A mean, the interval that holds it at `CONFIDENCE`, and of how many values."""
 
     mean: float
     low: float
@@ -40,19 +40,17 @@ class Difference(NamedTuple):
     p: float
 
 
-def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+def mean_interval(values: Sequence[float]) -> Interval:
     """Student's interval of the mean of `values` (n,); nan bounds for one value."""
     found = _finite(values)
     mean, n = float(found.mean()), len(found)
     if n == 1:
         return Interval(mean, NAN, NAN, n)
-    half = _quantile(confidence, n - 1) * found.std(ddof=1) / math.sqrt(n)
+    half = _quantile(n - 1) * found.std(ddof=1) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 
-def paired_difference(
-    new: Sequence[float], old: Sequence[float], confidence: float = CONFIDENCE
-) -> Difference:
+def paired_difference(new: Sequence[float], old: Sequence[float]) -> Difference:
     """Student's test of `new` − `old`, both (n,) over the same seeds in the same order.
 
     Raises ValueError for other lengths. Differences that are all the same have no spread: the
@@ -62,21 +60,19 @@ def paired_difference(
     if first.shape != second.shape:
         raise ValueError(f"{len(first)} and {len(second)} values; expected pairs")
     differences = first - second
-    mean, low, high, n = mean_interval(differences, confidence)
+    mean, low, high, n = mean_interval(differences)
     if n == 1:
         return Difference(mean, NAN, NAN, NAN)
     error = differences.std(ddof=1) / math.sqrt(n)
     return Difference(mean, low, high, _two_sided(mean, error, n - 1))
 
 
-def welch_difference(
-    new: Sequence[float], old: Sequence[float], confidence: float = CONFIDENCE
-) -> Difference:
+def welch_difference(new: Sequence[float], old: Sequence[float]) -> Difference:
     """Welch's test of the means of `new` (n,) and `old` (m,), of unequal variance, unpaired."""
     mean, error, freedom = _welch(new, old)
     if math.isnan(freedom):
         return Difference(mean, NAN, NAN, NAN)
-    half = _quantile(confidence, freedom) * error if error else 0.0
+    half = _quantile(freedom) * error if error else 0.0
     return Difference(mean, mean - half, mean + half, _two_sided(mean, error, freedom))
 
 
@@ -110,16 +106,14 @@ def _welch(new: Sequence[float], old: Sequence[float]) -> tuple[float, float, fl
     return mean, math.sqrt(variance), float(freedom)
 
 
-def seeds_needed(
-    difference: float, std: float, level: float, margin: float = 0.0, power: float = POWER
-) -> int | None:
-    """Seeds a side so that a one-sided Welch test at `level` finds a difference with `power`.
+def seeds_needed(difference: float, std: float, level: float) -> int | None:
+    """Seeds a side so that a one-sided Welch test at `level` finds a difference with `POWER`.
 
-    difference: new − old; std: of one seed's score, the same for both sides; margin: as in
-    `better_p`. By Student's noncentral distribution, 2(n − 1) degrees of freedom. None if the
-    difference is no improvement beyond the margin, or if no number up to 10,000 suffices.
+    difference: new − old; std: of one seed's score, the same for both sides. By Student's
+    noncentral distribution, 2(n − 1) degrees of freedom. None if the difference is no
+    improvement, or if no number up to 10,000 suffices.
     """
-    gain = -difference - margin
+    gain = -difference
     if not gain > 0:
         return None
     if std == 0:
@@ -128,7 +122,7 @@ def seeds_needed(
     low, high = 2, MOST_SEEDS
     while low <= high:
         n = (low + high) // 2
-        if _power(gain / std, n, level) >= power:
+        if _power(gain / std, n, level) >= POWER:
             found, high = n, n - 1
         else:
             low = n + 1
@@ -148,7 +142,6 @@ def bootstrap_documents(
     sizes: np.ndarray,
     generator: np.random.Generator,
     resamples: int = 2_000,
-    confidence: float = CONFIDENCE,
 ) -> Difference:
     """Difference in bits per byte of two rows on the same model, over resampled documents.
 
@@ -167,7 +160,7 @@ def bootstrap_documents(
     for index in range(resamples):
         drawn = generator.integers(0, len(sizes), len(sizes))
         found[index] = nats[drawn].sum() / sizes[drawn].sum() * scale
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     share = min((found <= 0).mean(), (found >= 0).mean())
     return Difference(mean, float(low), float(high), min(1.0, max(2 * share, 1 / resamples)))
@@ -180,8 +173,8 @@ def _finite(values: Sequence[float]) -> np.ndarray:
     return found
 
 
-def _quantile(confidence: float, freedom: float) -> float:
-    return float(stats.t.ppf((1 + confidence) / 2, freedom))
+def _quantile(freedom: float) -> float:
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def _two_sided(mean: float, error: float, freedom: float) -> float:
