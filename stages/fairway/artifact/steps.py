@@ -10,10 +10,10 @@ from fairway.artifact.gptq import Gptq
 from fairway.artifact.kinds import INT6, INT6_LIMIT, INT8, INT8_LIMIT
 from fairway.artifact.rates import Choice, Rounded, Search, clip_at
 from fairway.artifact.sensitivity import row_sensitivities
+from fairway.artifact.settings import GRADIENT_LENGTH, GRADIENT_SEQUENCES
 from fairway.model.network import Model
 
 _LIMITS = {INT6: INT6_LIMIT, INT8: INT8_LIMIT}
-MOST_SEQUENCES = 128  # of the calibration text, whose gradients are taken
 _SMALLEST = 1e-300  # what nothing is divided by less than
 _COLUMN_OCTAVES = 6.0  # the longest and shortest step of a column are this far from the mean
 
@@ -72,8 +72,8 @@ def _for_gptq(
 
 
 def some_of(sequences: np.ndarray) -> np.ndarray:
-    """The sequences, evenly spread, that gradients are taken of."""
-    return sequences[:: max(1, -(-len(sequences) // MOST_SEQUENCES))]
+    """The beginnings of sequences, evenly spread, that gradients are taken of."""
+    return sequences[:: max(1, -(-len(sequences) // GRADIENT_SEQUENCES)), :GRADIENT_LENGTH]
 
 
 def _integers(kinds: dict[str, str]) -> list[str]:

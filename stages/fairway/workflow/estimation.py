@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairway.artifact.settings import StepSettings
+from fairway.artifact.settings import GRADIENT_LENGTH, GRADIENT_SEQUENCES, StepSettings
 from fairway.model.architecture import ModelSizes
 from fairway.rows.entry import row_seeds
 from fairway.stage import StageError
@@ -32,7 +32,6 @@ SCORE_BYTES = 8  # per target: nll and entropy, float32
 COUNT_BYTES = {"match": 9, "orders": 31}  # per target; orders: measured, 10 M tokens of English
 TEXT_BYTES = 2.44  # per target; measured, English at a vocabulary of 1,024
 MEMORY_BYTES = 0.46  # per token of a packed memory; measured, docstrings (LZMA)
-GRADIENT_SEQUENCES = 128  # at most, of fairway.artifact.steps
 GRADIENT_TOKENS = 2.5  # that are read in the time of one's gradients; measured, default model
 RESUME_COPIES = 4  # of the weights: themselves, momentum, EMA, SWA
 
@@ -185,7 +184,8 @@ def _quantizing_tokens(model: Mapping[str, Any]) -> float:
     tokens = model["quantization"]["calibration_tokens"]
     if not StepSettings.from_settings(model["quantization"]).searched:
         return tokens
-    most = GRADIENT_SEQUENCES * model["architecture"]["rope_context"]
+    length = min(GRADIENT_LENGTH, model["architecture"]["rope_context"])
+    most = GRADIENT_SEQUENCES * length
     return tokens + GRADIENT_TOKENS * min(tokens, most)
 
 

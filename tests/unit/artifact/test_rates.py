@@ -15,7 +15,7 @@ from fairway.artifact.quantized import QuantizedModel
 from fairway.artifact.rates import Rounded, Search, choose
 from fairway.artifact.sensitivity import row_sensitivities
 from fairway.artifact.settings import StepSettings
-from fairway.artifact.steps import column_scales, even_steps, prepare_search
+from fairway.artifact.steps import column_scales, even_steps, prepare_search, some_of
 from fairway.model.shapes import state_shapes
 from fairway.stage import StageError
 from support.tiny_models import CONTEXT, PROVENANCE, TOKENIZER_SHA256, random_tokens, tiny_model
@@ -158,6 +158,12 @@ def test_sensitivities_are_mean_squared_gradients_and_half_a_use_more():
     expected = squares / targets
     expected += 0.5 * expected.mean() * len(expected) / targets
     torch.testing.assert_close(found[name], expected, rtol=1e-3, atol=1e-9)
+
+
+def test_gradients_are_of_the_beginnings_of_some_sequences():
+    text = np.arange(300 * 2048).reshape(300, 2048)
+    assert np.array_equal(some_of(text), text[::3, :256])
+    assert np.array_equal(some_of(text[:128, :100]), text[:128, :100])
 
 
 def test_rows_that_the_text_never_uses_matter_least_but_something():

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 import estimate as estimate_stage
-from fairway.artifact import steps
 from fairway.artifact.sizes import ModelSizes, model_sizes
 from fairway.files.tensors import save_tensors
 from fairway.model.architecture import ModelConfig
@@ -15,7 +14,6 @@ from fairway.model.network import Model
 from fairway.stage import StageError
 from fairway.workflow.config import resolve_config
 from fairway.workflow.estimation import (
-    GRADIENT_SEQUENCES,
     CorpusSizes,
     as_markdown,
     estimate,
@@ -77,7 +75,6 @@ WAYS = {  # to choose steps, and whether gradients are taken for it
 
 
 def test_a_search_for_bits_takes_gradients_of_some_of_the_calibration_text(config) -> None:
-    assert GRADIENT_SEQUENCES == steps.MOST_SEQUENCES
     quantization = config["models"]["ebls"]["quantization"]
     config["models"]["ebls"]["architecture"]["rope_context"] = 100
     found = {}
@@ -94,6 +91,10 @@ def test_a_search_for_bits_takes_gradients_of_some_of_the_calibration_text(confi
     for way in ("bits", "bytes"):
         assert found[way, 50] == 3.5 * 50 and found[way, 12_800] == 3.5 * 12_800
         assert found[way, 1_000_000] == 1_000_000 + 2.5 * 12_800
+    config["models"]["ebls"]["architecture"]["rope_context"] = 2048
+    jobs = list(planned_jobs(config, CORPUS, sizes_of(config)))
+    sizes = [job.size for job in jobs if job.rule == "quantize_model"]
+    assert sizes[-1] == 1_000_000 + 2.5 * 32_768
 
 
 def test_download_is_a_job_and_on_the_disk(config: dict[str, Any]) -> None:
