@@ -106,14 +106,18 @@ def print_times(directory: Path) -> None:
         print("\n" + "\n".join(lines) + f"\n\nreport: {report}")
 
 
-def loggers(options: Namespace, directory: Path) -> list[str]:
-    """Options for Snakemake: jobs are recorded, and on a terminal drawn in place of its lines."""
+def with_loggers(words: list[str], options: Namespace, directory: Path) -> list[str]:
+    """Snakemake's options with loggers: jobs are recorded, and on a terminal drawn.
+
+    They stand behind the caller's, as --logger would take a target for a logger's name.
+    """
     if options.logger:
-        return []  # the caller's own
+        return words  # the caller's own
     plain = options.quiet or options.verbose or options.dryrun
     draws = sys.stderr.isatty() and not plain
-    record = f"--logger-record-file={directory / JOBS}"
-    return [record, "--logger", "record", *(["watch"] if draws else [])]
+    own = [f"--logger-record-file={directory / JOBS}", "--logger", "record"]
+    end = words.index("--") if "--" in words else len(words)
+    return [*words[:end], *own, *(["watch"] if draws else []), *words[end:]]
 
 
 @contextlib.contextmanager
@@ -140,36 +144,37 @@ def held(directory: Path) -> Iterator[None]:
 def run_pipeline(arguments: list[str]) -> int:
     """Do what the command line says; returns the exit code. Raises StageError for bad input."""
     request = read_arguments(arguments)
-    options, targets = request.options, request.targets
+    options = request.options
+    targets = request.targets if options.targets else [SUMMARY, TABLE]
     default = [] if options.replace_workflow_config else [ROOT / "config.yaml"]
     layers = [read_layer(file) for file in (*default, *options.configfile)]
     require_plugin(options.workflow_profile)
     directory = Path(options.directory or ROOT).resolve()
-    if not options.targets:
-        targets = [SUMMARY, TABLE]
-    runs = not any(getattr(options, name, None) for name in NO_TABLE)
+    runs, in_part = not _has_any(options, NO_TABLE), _has_any(options, IN_PART)
+    recorded = runs or options.dryrun
     snakemake = [sys.executable, str(ROOT / "envs" / "run_snakemake.py")]
     with held(directory):
         place_caches(os.environ, directory / ".snakemake" / "cache")
         os.chdir(ROOT)  # where the Snakefile and the default profile are
         remove_stale_lock(directory, [*snakemake, *request.words])
         (directory / JOBS).unlink(missing_ok=True)
-        words = request.words
-        recorded = runs or options.dryrun
-        if recorded:  # behind the caller's, as --logger would take a target for a logger's name
-            end = words.index("--") if "--" in words else len(words)
-            words = [*words[:end], *loggers(options, directory), *words[end:]]
+        words = with_loggers(request.words, options, directory) if recorded else request.words
         code = run_to_end([*snakemake, *words, *(["--", *targets] if targets else [])])
         if code == 0 and runs and SUMMARY in [*options.targets, *targets]:
             os.chdir(directory)
             found = print_table(put_together([*layers, request.config]))
             print_times(directory)
-            if not found and not any(getattr(options, name, None) for name in IN_PART):
+            if not found and not in_part:
                 code = EXIT_NO_TABLE
         elif 0 < code < 128 and recorded:  # not ended by a signal
             for line in failures(read_jobs(directory)) or refusals(directory):
                 print(line, file=sys.stderr)
     return code
+
+
+def _has_any(options: Namespace, names: tuple[str, ...]) -> bool:
+    """Whether any of these options is given."""
+    return any(getattr(options, name, None) for name in names)
 
 
 def main() -> None:
