@@ -28,7 +28,7 @@ from torch import Tensor  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.fx.experimental.symbolic_shapes import ShapeEnv  # noqa: E402
 
-from fairway.artifact import calibration, gptq, quantization  # noqa: E402
+from fairway.artifact import calibration, gptq, quantization, rates, sensitivity, steps  # noqa: E402
 from fairway.corpus.windows import WindowPlan  # noqa: E402
 from fairway.machine.devices import autocast  # noqa: E402
 from fairway.model import layers, network  # noqa: E402
@@ -103,7 +103,8 @@ def score(model: network.Model) -> None:
 
 
 def quantise(model: network.Model) -> None:
-    """Calibration, and GPTQ of a matrix; what its values decide is made up."""
+    """Calibration, and GPTQ of a matrix, by percentiles and with steps that a search would choose;
+    what values decide is made up."""
     sequences = np.zeros((2, model.config.rope_context), np.int64)
     matrices = quantization.matrices(model)
     hessians = calibration.gather_hessians(model, matrices, sequences, 2, precision="bfloat16")
@@ -112,12 +113,25 @@ def quantise(model: network.Model) -> None:
     counted = mock.Mock(tolist=lambda: [0] * 5)
     with (
         mock.patch.multiple(gptq, create=True, **answers),
+        mock.patch.multiple(steps, create=True, **answers),
         mock.patch("torch.bincount", lambda *_, **__: counted),
         mock.patch("torch.linalg.cholesky_ex", lambda *a, **k: (factor(*a, **k)[0], False)),
+        mock.patch("torch.equal", lambda a, b: a is b),
     ):
         name, matrix = next(iter(matrices.items()))
-        weight = hessians[name].quantise(matrix.weight, gptq.GptqSettings(block=16), name).weight
-    assert weight.integers.device.type == "cpu" and weight.scale.dtype == torch.float16
+        settings = gptq.GptqSettings(block=16)
+        weight = hessians[name].quantise(matrix.weight, settings, name).weight
+        rows = sensitivity.row_sensitivities(
+            model, [name, "token_embedding"], sequences, precision="bfloat16"
+        )
+        on_cpu = matrix.weight.detach().cpu().double()
+        tensor, columns = steps._for_gptq(on_cpu, rows[name], hessians[name], 0.01, name)
+        choice = rates.Choice({name: tensor.scales(0.1)}, {}, {name: columns}, "int8")
+        of_one = {name: (hessians[name], matrix.weight)}
+        searched = quantization._with_steps(of_one, settings, choice)[name].weight
+    for found in (weight, searched):
+        assert found.integers.device.type == "cpu" and found.scale.dtype == torch.float16
+    assert searched.columns.device.type == "cpu" == rows["token_embedding"].device.type
 
 
 def everything(work: Workload) -> None:
