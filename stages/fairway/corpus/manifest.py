@@ -80,7 +80,8 @@ class Overlap:
     runs: of the validation text, of run_tokens each, and how many of them occur in the training
     text. documents_with_runs: documents that have any; documents_mostly: those more than half of
     whose runs occur in the training text. duplicates: documents that are a training document as
-    well; duplicate_documents: numbers, from 0, of the first of them.
+    well; duplicate_documents: numbers, from 0, of the first of them. repeated: documents that are
+    an earlier document of the validation text again, which a cache then knows.
     """
 
     run_tokens: Positive
@@ -90,6 +91,7 @@ class Overlap:
     documents_mostly: Natural
     duplicates: Natural
     duplicate_documents: tuple[Natural, ...]
+    repeated: Natural = 0
 
     def in_words(self) -> str:
         """The overlap as a sentence."""
@@ -97,6 +99,8 @@ class Overlap:
         copies = f"{self.duplicates:,} documents are copies of training documents"
         if self.duplicates == 1:
             copies = "1 document is the copy of a training document"
+        if self.repeated:
+            copies += f", {self.repeated:,} of an earlier validation document"
         return (
             f"{share:.1%} of the validation text's runs of {self.run_tokens} tokens occur in the "
             f"training text, as do more than half of the runs of {self.documents_mostly:,} of its "

@@ -48,7 +48,8 @@ def measure_overlap(
         progress(len(piece))
     runs, found = np.zeros((2, len(starts)), dtype=np.int64)
     _count(val, hashes, table, runs, found)
-    duplicates = _duplicates(val, starts, shards)
+    places = _documents_of(val, starts)
+    duplicates = _duplicates(places, shards)
     return Overlap(
         RUN_TOKENS,
         int(runs.sum()),
@@ -57,6 +58,7 @@ def measure_overlap(
         int(np.count_nonzero(2 * found > runs)),
         len(duplicates),
         tuple(duplicates[:NAMED]),
+        sum(len(numbers) - 1 for numbers in places.values()),
     )
 
 
@@ -139,12 +141,17 @@ def _pieces(shards: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
             before = piece[-(RUN_TOKENS - 1) :]
 
 
-def _duplicates(val: np.ndarray, starts: np.ndarray, shards: Sequence[np.ndarray]) -> list[int]:
-    """Numbers of the documents, of more than a BOS, that are training documents as well."""
+def _documents_of(val: np.ndarray, starts: np.ndarray) -> dict[bytes, list[int]]:
+    """Numbers of the documents of more than a BOS, by their content."""
     own: dict[bytes, list[int]] = {}
     for number, document in enumerate(np.split(val, starts[1:])):
         if len(document) > 1:
             own.setdefault(document.tobytes(), []).append(number)
+    return own
+
+
+def _duplicates(own: dict[bytes, list[int]], shards: Sequence[np.ndarray]) -> list[int]:
+    """Numbers of the documents that are training documents as well."""
     lengths = np.unique([len(content) // 2 for content in own])
     found = {content for content in _documents(shards, lengths) if content in own}
     return sorted(number for content in found for number in own[content])

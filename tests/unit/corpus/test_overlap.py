@@ -36,7 +36,9 @@ def reference(val, train):
     copies = {document.tobytes() for document in train}
     same = [i for i, d in enumerate(val) if len(d) > 1 and d.tobytes() in copies]
     mostly = sum(2 * sum(of_one) > len(of_one) for of_one in found)
-    return sum(map(len, found)), sum(map(sum, found)), mostly, same
+    contents = [document.tobytes() for document in val if len(document) > 1]
+    repeated = len(contents) - len(set(contents))
+    return sum(map(len, found)), sum(map(sum, found)), mostly, same, repeated
 
 
 def starts_of(documents):
@@ -47,12 +49,15 @@ def starts_of(documents):
 @given(texts(), texts(), st.data())
 def test_as_sets_of_tuples_have_it(val, train, data):
     train = train + val[: data.draw(st.integers(0, len(val)))]
+    val = val + val[: data.draw(st.integers(0, len(val)))]
     whole = np.concatenate(train)
     cut = data.draw(st.integers(0, len(whole)))
     found = measure_overlap(np.concatenate(val), starts_of(val), [whole[:cut], whole[cut:]])
-    runs, known, mostly, same = reference(val, train)
+    runs, known, mostly, same, repeated = reference(val, train)
     assert (found.runs, found.runs_in_training, found.documents_mostly) == (runs, known, mostly)
     assert found.duplicates == len(same) and list(found.duplicate_documents) == same
+    assert found.repeated == repeated
+    assert ("of an earlier validation document" in found.in_words()) == (repeated > 0)
 
 
 @pytest.mark.parametrize("hashed", [0, 2**64 - 1, 2**63 + 5])
@@ -66,7 +71,7 @@ def test_equal_hashes_decide_nothing(monkeypatch, hashed):
 
     monkeypatch.setattr(module, "_hash_runs", same)
     found = measure_overlap(np.concatenate(val), starts_of(val), train)
-    runs, known, mostly, copies = reference(val, train)
+    runs, known, mostly, copies, _ = reference(val, train)
     assert (found.runs, found.runs_in_training, found.documents_mostly) == (runs, known, mostly)
     assert list(found.duplicate_documents) == copies == [0]
 
