@@ -1,4 +1,7 @@
-"""docs/architecture.md is as true as can be told by a program: its picture and its paths."""
+"""docs/architecture.md is as true as can be told by a program: its picture and its paths.
+
+The links of all pages, too.
+"""
 
 import re
 from pathlib import Path
@@ -8,7 +11,9 @@ import pytest
 from fairway.closure import STAGES, import_closure
 
 LIBRARY = STAGES / "fairway"
-PAGES = [STAGES.parent / name for name in ("docs/architecture.md", "README.md")]
+ROOT = STAGES.parent
+PAGES = [ROOT / name for name in ("docs/architecture.md", "README.md")]
+LINKED = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
 WITHOUT_BOX = {"progress": "stage", "json_text": "stage", "start": "stage"}
 WITHOUT_BOX |= {"bundle": "closure", "unbundle": "closure"}
 
@@ -43,9 +48,15 @@ def test_the_picture_has_every_import():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_is_named_is_there(page):
-    places = [STAGES.parent, STAGES, LIBRARY]
+    places = [ROOT, STAGES, LIBRARY]
     for name in re.findall(r"`([\w/]+\.(?:py|yaml|smk|md))`", page.read_text()):
         if name in ("mine.yaml", "stages/verb_noun.py") or name.startswith("results/"):
             continue
         whole = any((place / name).is_file() for place in places)
         assert whole or list(LIBRARY.rglob(name)), f"{page}: {name}"
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
