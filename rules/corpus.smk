@@ -11,7 +11,8 @@ rule estimate:
     shell:
         plan.command(
             "estimate",
-            f"--manifest {CORPUS}/manifest.json --report results/estimate.md",
+            f"--manifest {CORPUS}/manifest.json --report results/estimate.md "
+            f"--manifest-spec {plan.specs.sha256('encode_corpus')}",
             printed=True,
         )
 

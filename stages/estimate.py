@@ -6,8 +6,10 @@
         --manifest results/corpus/manifest.json --report results/estimate.md
 
 Reads the spec (settings: the whole configuration) and, if there is one already, the corpus's
-manifest for the number of tokens. Prints the tables and writes them as Markdown. Hours and disk
-take speeds, which a configuration may have (`estimates`); bytes take nothing.
+manifest for the number of tokens; with --manifest-spec only one that was made under that spec, so
+that another configuration's corpus is not taken for this one's. Prints the tables and writes them
+as Markdown. Hours and disk take speeds, which a configuration may have (`estimates`); bytes take
+nothing.
 """
 
 from fairway.start import run
@@ -36,10 +38,11 @@ def main() -> None:
     )
     parser.add_argument("--spec", type=Path, required=True)
     parser.add_argument("--manifest", type=Path, help="read if it is there")
+    parser.add_argument("--manifest-spec", help="SHA-256 of the spec that it must be of")
     parser.add_argument("--report", type=Path, required=True, help="output: estimate.md")
     arguments = parser.parse_args()
     config = checked_config(read_spec(arguments.spec, dict).settings, arguments.spec)
-    corpus = corpus_sizes(config, arguments.manifest)
+    corpus = corpus_sizes(config, arguments.manifest, arguments.manifest_spec)
     sizes = row_sizes(config, corpus, code_size)
     text = f"{costs(config, corpus)}\n{size_table(sizes, config['limits']['artifact_bytes'])}"
     with atomic_output(arguments.report) as temporary:
@@ -66,11 +69,17 @@ def code_size(network: bool, decodable: bool) -> int:
     return len(bundle(decoder_files(network, decodable), None))
 
 
-def corpus_sizes(config: dict[str, Any], manifest_path: Path | None) -> CorpusSizes | None:
-    """Tokens as the manifest has them, or as the configuration expects them, or None."""
+def corpus_sizes(
+    config: dict[str, Any], manifest_path: Path | None, spec: str | None
+) -> CorpusSizes | None:
+    """Tokens as the manifest has them, or as the configuration expects them, or None.
+
+    spec: hash of the spec that the manifest must be made under; None for any.
+    """
     if manifest_path and manifest_path.is_file():
         manifest = Manifest.load(manifest_path)
-        return CorpusSizes(manifest.train.tokens, manifest.val.tokens, str(manifest_path))
+        if spec in (None, manifest.spec):
+            return CorpusSizes(manifest.train.tokens, manifest.val.tokens, str(manifest_path))
     if "estimates" not in config:
         return None
     tokens = config["estimates"]["tokens"]

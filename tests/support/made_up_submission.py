@@ -64,7 +64,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def write_manifest(folder: Path) -> None:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     known = "s", "text", 512, TokenizerFile("t", ""), TrainText(1, 9, (ShardFile("a", 9, ""),))
     val = ValText(1, 9, 8, 8, None, "decoded", "v", "", "", "")
     Manifest(*known, val, folder, Overlap(20, 100, 23, 9, 3, 0, ())).save(folder / "manifest.json")

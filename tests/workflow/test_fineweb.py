@@ -21,6 +21,7 @@ from support.fineweb_samples import (
     make_fineweb,
     make_placeholders,
 )
+from support.made_up_submission import write_manifest
 from workflow.conftest import ROOT, Workflow, edited_copy, job_counts
 
 RECORD, DOWNLOAD, SHRUNK = (
@@ -73,7 +74,8 @@ def test_absent_shards_are_named_with_their_key(record):
     assert expected in done.stdout.splitlines()
 
 
-def test_estimate_needs_nothing(record):
+def test_estimate_needs_nothing_and_takes_no_other_corpus(record):
+    write_manifest(record.file("corpus"))  # of a run with another configuration
     command = [sys.executable, ROOT / "envs" / "launch.py", "--configfile", RECORD, "estimate"]
     done = subprocess.run(
         [*command, "--nocolor", "--directory", record.directory],

@@ -20,6 +20,7 @@ from fairway.workflow.estimation import (
     planned_jobs,
 )
 from support.configs import SCHEMA, read, read_default
+from support.made_up_submission import write_manifest
 
 CORPUS = CorpusSizes(1_000_000, 100_001, "made up")
 
@@ -158,6 +159,15 @@ def test_the_stage_needs_no_speeds_to_say_how_many_bytes(
     (neural,) = [line for line in text.splitlines() if line.startswith("| neural |")]
     code = int(neural.split(" | ")[5].replace(",", ""))
     assert 10_000 < code < 100_000
+
+
+def test_only_the_manifest_of_this_configuration_counts(config, tmp_path: Path) -> None:
+    write_manifest(tmp_path / "corpus")
+    path = tmp_path / "corpus" / "manifest.json"
+    for spec, expected in ((None, 9), ("s", 9), ("another", 62_021_846)):
+        assert estimate_stage.corpus_sizes(config, path, spec).val_tokens == expected
+    del config["estimates"]
+    assert estimate_stage.corpus_sizes(config, path, "another") is None
 
 
 def test_table_has_totals(config: dict[str, Any]) -> None:
