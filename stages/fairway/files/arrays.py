@@ -157,10 +157,13 @@ def _checked(array: np.ndarray, layout: Layout, lengths: dict[str, int], name: s
 
 
 def _text(array: np.ndarray, name: str) -> str:
+    """A text's code points decoded by Python: numpy's own way ends in SystemError for some."""
     if array.dtype.kind != "U" or array.shape != () or array.dtype.itemsize > _LONGEST_TEXT:
         raise StageError(f"{name} is {array.dtype} {array.shape}; expected a short text")
     try:
-        return str(array)
+        return (
+            array.astype(array.dtype.newbyteorder("<")).tobytes().decode("utf-32-le").rstrip("\0")
+        )
     except ValueError as error:
         raise StageError(f"{name} is no text ({error})") from None
 

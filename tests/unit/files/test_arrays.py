@@ -165,6 +165,18 @@ def test_other_arrays_are_refused(tmp_path: Path, value, layout: Layout, message
         load_arrays(tmp_path / "x.npz", 1, m=Layout("float64", ("m",)), x=layout)
 
 
+@pytest.mark.parametrize("point", [0x6D00_0000, 0x11_0000, 0xFFFF_FFFF, 0xD800])
+@pytest.mark.parametrize("before", ["", "text"])
+@pytest.mark.parametrize("order", "<>")
+def test_a_text_of_what_are_no_characters_is_refused(tmp_path, point, before, order) -> None:
+    """Numpy makes a broken string of some of these, and a SystemError of others."""
+    values = np.array([*map(ord, before), point], f"{order}u4")
+    text = values.view(f"{order}U{len(values)}").reshape(())
+    np.savez(tmp_path / "x.npz", version=1, x=text)
+    with pytest.raises(StageError, match=r"x\.npz: x is no text"):
+        load_arrays(tmp_path / "x.npz", 1, x=TEXT)
+
+
 def test_headers_promise_no_more_than_there_is(tmp_path: Path) -> None:
     path, layout = tmp_path / "x.npy", Layout("float64", ("n",))
     save_array(path, np.zeros(10))
