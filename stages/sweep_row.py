@@ -228,7 +228,8 @@ def gain_of(
     found = [by_document(inputs, point, target_bytes) for point in (best, inputs.own_point)]
     rest = found[0].begins >= (start if start > 1 else 0)  # the first begins before all targets
     (nats, sizes), (own, _) = (profiler.sums["document"] for profiler in found)
-    return bootstrap_documents(nats[rest], own[rest], sizes[rest], np.random.default_rng(0))
+    pairs = [(nats[rest], own[rest])]
+    return bootstrap_documents(pairs, sizes[rest], np.random.default_rng(0))[0]
 
 
 def main() -> None:

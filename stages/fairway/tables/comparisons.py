@@ -6,6 +6,7 @@ text would have: a bootstrap on one seed, which has an interval also between two
 model. A difference is *within noise* when either interval holds 0.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,9 +43,10 @@ def comparisons(
     """
     lines, names = [], list(seeds["row"].drop_duplicates())
     of_row = {name: seeds[seeds["row"] == name].set_index("seed") for name in names}
+    over_documents = _over_documents(names, profiles, generator)
     for above, name in zip([None, *names], names, strict=False):
-        old = of_row.get(above)
-        lines.append(_against_row(name, of_row[name], above, old, profiles, generator))
+        documents = over_documents.get(name, NONE)
+        lines.append(_against_row(name, of_row[name], above, of_row.get(above), documents))
         for reference, scores in references.items():
             lines.append(_against_scores(name, of_row[name], reference, scores))
     return pd.DataFrame(lines)
@@ -66,7 +68,19 @@ def _line(name: str, own: pd.DataFrame, against: str | None) -> dict[str, Any]:
     )
 
 
-def _against_row(name, own, above, old, profiles, generator) -> dict[str, Any]:
+def _over_documents(names, profiles, generator) -> dict[str, Difference]:
+    """Each row less the row above it, over documents; both have to be of the first one's text."""
+    if not profiles:
+        return {}
+    sizes = next(iter(profiles.values())).document_bytes
+    there = {row for row, of in profiles.items() if np.array_equal(of.document_bytes, sizes)}
+    pairs = [pair for pair in itertools.pairwise(names) if there.issuperset(pair)]
+    nats = [(profiles[new].document_nats, profiles[old].document_nats) for old, new in pairs]
+    found = bootstrap_documents(nats, sizes, generator)
+    return {new: of_pair for (_, new), of_pair in zip(pairs, found, strict=True)}
+
+
+def _against_row(name, own, above, old, documents) -> dict[str, Any]:
     line = _line(name, own, above)
     if old is None:
         return line | _figures(NONE, NONE) | _documents(NONE) | {"noise": None}
@@ -76,13 +90,6 @@ def _against_row(name, own, above, old, profiles, generator) -> dict[str, Any]:
     if not shared:
         figures |= {key: figures[f"welch_{key}"] for key in ("difference", "low", "high")}
     per_token = [part["nats"] / part["targets"] for part in (own, old)]
-    documents = NONE
-    if name in profiles and above in profiles:
-        new, before = profiles[name], profiles[above]
-        if np.array_equal(new.document_bytes, before.document_bytes):
-            sizes = new.document_bytes
-            nats = new.document_nats, before.document_nats
-            documents = bootstrap_documents(*nats, sizes, generator)
     std = math.sqrt((own["bpb"].var(ddof=1) + old["bpb"].var(ddof=1)) / 2)
     figures["better_p"] = better_p(own["bpb"], old["bpb"])
     figures["margin_p"] = better_p(*per_token, MARGIN_NATS)

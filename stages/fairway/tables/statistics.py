@@ -137,33 +137,43 @@ def _power(effect: float, n: int, level: float) -> float:
 
 
 def bootstrap_documents(
-    new: np.ndarray,
-    old: np.ndarray,
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
     sizes: np.ndarray,
     generator: np.random.Generator,
     resamples: int = 2_000,
-) -> Difference:
-    """Difference in bits per byte of two rows on the same model, over resampled documents.
+) -> list[Difference]:
+    """Difference in bits per byte of each pair of rows on one model, over resampled documents.
 
-    new, old: nats of every document (documents,); sizes: their bytes. Documents are drawn with
-    replacement, both rows' together; the interval is the percentiles', p twice the smaller share
-    of resamples on either side of 0 (at least 1 / resamples). Fewer than two documents: nan.
+    pairs: nats of every document, new and old, (documents,) each; sizes: the documents' bytes.
+    Documents are drawn with replacement, the same ones for all rows, so that a pair's interval
+    does not depend on which others there are; the interval is the percentiles', p twice the
+    smaller share of resamples on either side of 0 (at least 1 / resamples). Fewer than two
+    documents: nan.
     """
     if not len(sizes):
-        return Difference(NAN, NAN, NAN, NAN)
+        return [Difference(NAN, NAN, NAN, NAN) for _ in pairs]
     scale = 1 / math.log(2)
-    mean = float((new.sum() - old.sum()) / sizes.sum() * scale)
-    if len(sizes) < 2:
-        return Difference(mean, NAN, NAN, NAN)
-    nats = new - old
-    found = np.empty(resamples)
+    means = [float((new.sum() - old.sum()) / sizes.sum() * scale) for new, old in pairs]
+    if len(sizes) < 2 or not pairs:
+        return [Difference(mean, NAN, NAN, NAN) for mean in means]
+    nats = np.array([new - old for new, old in pairs])
+    found = np.empty((resamples, len(pairs)))
     for index in range(resamples):
         drawn = generator.integers(0, len(sizes), len(sizes))
-        found[index] = nats[drawn].sum() / sizes[drawn].sum() * scale
+        times = np.bincount(drawn, minlength=len(sizes))
+        # not by @, whose sums depend on the machine's BLAS
+        found[index] = np.einsum("pd,d->p", nats, times.astype(np.float64)) / (times @ sizes)
+    return [
+        _percentiles(mean, of_pair * scale) for mean, of_pair in zip(means, found.T, strict=True)
+    ]
+
+
+def _percentiles(mean: float, found: np.ndarray) -> Difference:
+    """A difference and what resampling found of it, (resamples,)."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     share = min((found <= 0).mean(), (found >= 0).mean())
-    return Difference(mean, float(low), float(high), min(1.0, max(2 * share, 1 / resamples)))
+    return Difference(mean, float(low), float(high), min(1.0, max(2 * share, 1 / len(found))))
 
 
 def _finite(values: Sequence[float]) -> np.ndarray:

@@ -129,10 +129,9 @@ def documents(generator: np.random.Generator, number: int, gain: float):
 def test_the_bootstrap_finds_a_real_difference_and_not_one_of_noise():
     generator = np.random.default_rng(3)
     new, old, sizes = documents(generator, 300, 0.01)
-    found = bootstrap_documents(new, old, sizes, generator)
+    found, same = bootstrap_documents([(new, old), (old, old)], sizes, generator)
     assert found.mean == pytest.approx((new.sum() - old.sum()) / math.log(2) / sizes.sum())
     assert found.low < found.mean < found.high < 0 and found.p < 0.01
-    same = bootstrap_documents(old, old, sizes, generator)
     assert same == (0, 0, 0, 1)
 
 
@@ -141,19 +140,34 @@ def test_the_bootstraps_interval_covers_the_difference_of_all_documents():
     generator = np.random.default_rng(4)
     covered = 0
     for _ in range(300):
-        found = bootstrap_documents(*documents(generator, 150, 0.01), generator, resamples=300)
+        new, old, sizes = documents(generator, 150, 0.01)
+        (found,) = bootstrap_documents([(new, old)], sizes, generator, resamples=300)
         covered += found.low <= -0.01 <= found.high
     assert covered / 300 == pytest.approx(0.95, abs=0.04)
 
 
+def test_a_pairs_interval_is_of_plain_resamples_whatever_other_pairs_there_are():
+    new, old, sizes = documents(np.random.default_rng(8), 50, 0.01)
+    generator, plain = np.random.default_rng(9), []
+    for _ in range(40):
+        drawn = generator.integers(0, 50, 50)
+        plain.append((new - old)[drawn].sum() / sizes[drawn].sum() / math.log(2))
+    for others in ([], [(old, new)] * 3):
+        pairs = [*others, (new, old)]
+        found = bootstrap_documents(pairs, sizes, np.random.default_rng(9), resamples=40)[-1]
+        assert found[1:3] == pytest.approx(np.quantile(plain, [0.025, 0.975]), rel=1e-12)
+    assert bootstrap_documents([], sizes, generator) == []
+
+
 def test_one_document_says_nothing():
     generator = np.random.default_rng(5)
-    found = bootstrap_documents(np.ones(1), np.full(1, 2.0), np.full(1, 8), generator)
+    pairs = [(np.ones(1), np.full(1, 2.0))]
+    (found,) = bootstrap_documents(pairs, np.full(1, 8), generator)
     assert found.mean < 0 and math.isnan(found.low) and math.isnan(found.p)
 
 
 @pytest.mark.filterwarnings("error")
 def test_no_document_has_no_mean():
     nothing = np.zeros(0)
-    found = bootstrap_documents(nothing, nothing, nothing, np.random.default_rng(6))
+    (found,) = bootstrap_documents([(nothing, nothing)], nothing, np.random.default_rng(6))
     assert all(map(math.isnan, found))
