@@ -255,9 +255,10 @@ def main() -> None:
     table = noted(inputs.axes, grid, inputs.own_point, sweep(inputs, grid, starts, sizes, model))
     alone = math.fsum(float(part.nll.sum(dtype=np.float64)) for part in inputs.scores)
     best = grid[int(table["note"].str.contains("best, fitted", regex=False).idxmax())]
+    has_model = bool(options.model_audit)
     swept = Swept(
-        *(settings["sweep"], settings["row"], settings["seed"], inputs.axes, table),
-        alone / math.log(2) / sum(sizes),
+        *(settings["sweep"], settings["row"], settings["seed"] if has_model else None),
+        *(inputs.axes, table, alone / math.log(2) / sum(sizes) if has_model else None),
         gain_of(inputs, best, starts[-1], target_bytes),
     )
     with styled():

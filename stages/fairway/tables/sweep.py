@@ -29,24 +29,26 @@ HALVES = ("bpb_first_half", "bpb_second_half")
 class Swept:
     """One sweep: its axes, and a line for each setting.
 
-    table: axis keys, bpb and what else is known, and `note`, OWN and BEST where they hold.
-    model_bpb: of the model alone, for the picture. gain: the best less the row's own, in bits per
-    byte over documents, those of the second half where the first chose; None if they are one.
+    table: axis keys, bpb and what else is known, and `note`, OWN and BEST where they hold. seed,
+    model_bpb: of the model, the latter its own score, for the picture; None in a row without one.
+    gain: the best less the row's own, in bits per byte over documents, those of the second half
+    where the first chose; None if they are one.
     """
 
     name: str
     row: str
-    seed: int
+    seed: int | None
     axes: list[Axis]
     table: pd.DataFrame
-    model_bpb: float
+    model_bpb: float | None
     gain: Difference | None
 
     @property
     def title(self) -> str:
         """Row, seed and number of settings, in a line."""
         count = len(self.table)
-        return f"{self.row}, seed {self.seed}: {count:,} setting{'s' if count > 1 else ''}"
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return f"{self.row}{seed}: {count:,} setting{'s' if count > 1 else ''}"
 
     @property
     def is_split(self) -> bool:
@@ -154,9 +156,10 @@ def _chance(swept: Swept) -> str:
     low, high = swept.gain.low, swept.gain.high
     where = " of the second half" if swept.is_split else ""
     verdict = "≈: within noise, since it holds 0" if low <= 0 <= high else "beyond noise"
+    training = "" if swept.seed is None else "; one seed, so of training's noise it says nothing"
     return (
         f"Less own: over the documents{where}, its 95 % interval is {low:+.4f} to {high:+.4f} "
-        f"({verdict}; one seed, so of training's noise it says nothing)."
+        f"({verdict}{training})."
     )
 
 

@@ -41,7 +41,8 @@ def _lines(axes: Axes, swept: Swept, key: str) -> None:
         axes.errorbar(x, table["bpb_normalized"], yerr=error, label=label, **style)
         axes.plot(x, table["bpb"], color=color(1), marker="o", markersize=4, label="reported")
         axes.plot(x, table["bpb_exact"], "--", color=color(2), label="exact counts, same gate")
-        axes.axhline(swept.model_bpb, color=GREY, linestyle=":", label="model alone")
+        if swept.model_bpb is not None:
+            axes.axhline(swept.model_bpb, color=GREY, linestyle=":", label="model alone")
         axes.set_ylim(bottom=0)
     elif swept.is_split:
         for index, half in enumerate(HALVES):

@@ -1,6 +1,7 @@
 """A sweep's table and pictures: what hashed settings are worth, the best, lines and heat maps."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -113,6 +114,17 @@ def test_pictures_are_small_and_always_the_same(axes, columns):
 def test_the_note_says_what_may_be_chance(gain, cell, words):
     text = note(made_up([THRESHOLD], gain=gain))
     assert cell in next(line for line in text.splitlines() if BEST in line) and words in text
+
+
+@pytest.mark.parametrize("columns", [("bpb",), HASHED])
+def test_a_row_without_a_model_has_no_seed_and_no_noise_of_training(columns):
+    gain = Difference(-0.1, -0.3, -0.05, 0.3)
+    swept = replace(made_up([BUCKETS], columns, gain=gain), seed=None, model_bpb=None)
+    with styled():
+        svg = file_svg(sweep_figure(swept))
+    text = note(swept)
+    assert "some_row: 3 settings" in text and b"some_row: 3 settings" in svg
+    assert "seed" not in text and "(beyond noise)." in text and b"model alone" not in svg
 
 
 def test_the_note_has_the_rows_own_and_the_best():
