@@ -71,6 +71,14 @@ def test_defaults_come_from_the_schema(config):
     assert "prefill" not in config["caches"]["hashed7"], "the caller's config is left alone"
 
 
+def test_two_ways_to_choose_steps_are_refused_before_anything_runs(config):
+    config["models"]["ebls"]["quantization"]["clip_sigmas"] = [8.0, 20.0]
+    assert fault(config) == (
+        "config key `models.ebls.quantization.clip_sigmas`: (8.0, 20.0) beside bits_per_weight "
+        "4.0; expected one of them, the other null"
+    )
+
+
 def test_unknown_key_names_the_nearest(config):
     config["gates"]["uniform"]["treshold"] = config["gates"]["uniform"].pop("threshold")
     text = fault(config)
