@@ -1,7 +1,7 @@
 """How a model is quantised and packed: its sections `quantization` and `packing`; no torch."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, Self, TypedDict
 
 from fairway.files.records import Within
@@ -66,7 +66,7 @@ class StepSettings:
     may take, the search spending as many bits as that leaves.
     """
 
-    clip_sigmas: tuple[float, float] | None = None
+    clip_sigmas: Sequence[float] | None = None
     bits_per_weight: float | None = None
     packed_bytes: int | None = None
 
@@ -83,12 +83,7 @@ class StepSettings:
     @classmethod
     def from_settings(cls, quantization: Mapping[str, Any]) -> Self:
         """From the `quantization` section; StageError if it gives more than one."""
-        sigmas = quantization["clip_sigmas"]
-        return cls(
-            None if sigmas is None else tuple(sigmas),
-            quantization["bits_per_weight"],
-            quantization["packed_bytes"],
-        )
+        return cls(**{field.name: quantization[field.name] for field in fields(cls)})
 
     @property
     def searched(self) -> bool:

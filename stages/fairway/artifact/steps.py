@@ -1,6 +1,6 @@
 """The scales of a model's integers, where they are not by percentiles: chosen before rounding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ _SMALLEST = 1e-300  # what nothing is divided by less than
 _COLUMN_OCTAVES = 6.0  # the longest and shortest step of a column are this far from the mean
 
 
-def even_steps(model: Model, kinds: dict[str, str], sigmas: tuple[float, float]) -> Choice:
+def even_steps(model: Model, kinds: dict[str, str], sigmas: Sequence[float]) -> Choice:
     """One step for each matrix: its largest integer stands at so many deviations of its weights.
 
     sigmas: of tensors of kind int6, of those of kind int8.

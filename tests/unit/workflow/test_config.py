@@ -74,7 +74,7 @@ def test_defaults_come_from_the_schema(config):
 def test_two_ways_to_choose_steps_are_refused_before_anything_runs(config):
     config["models"]["ebls"]["quantization"]["clip_sigmas"] = [8.0, 20.0]
     assert fault(config) == (
-        "config key `models.ebls.quantization.clip_sigmas`: (8.0, 20.0) beside bits_per_weight "
+        "config key `models.ebls.quantization.clip_sigmas`: [8.0, 20.0] beside bits_per_weight "
         "4.0; expected one of them, the other null"
     )
 
