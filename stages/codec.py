@@ -9,8 +9,8 @@
 
 A row without a model takes no --artifact, one whose cache has a memory takes it by --memory. Any
 bytes can be compressed; a NUL byte ends a document (fairway/corpus/exact_text.py). What the file
-looks like is in fairway/codec/file.py. Either way takes half a millisecond a token
-at the default sizes.
+looks like is in fairway/codec/file.py. Either way takes half a millisecond a token at the default
+sizes.
 """
 
 from fairway.start import run

@@ -220,6 +220,15 @@ def test_bytes_that_are_too_few_are_one_line(copy, capsys):
     assert not (copy / "small.safetensors").exists()
 
 
+def test_clips_by_deviations_are_those_of_the_settings(copy):
+    copy.quantize("clipped.safetensors", clip_sigmas=[8.0, 20.0])
+    steps = json.loads((copy / "quantize.json").read_text())["steps"]
+    assert {step["clip_sigma"] for step in steps.values()} == {8.0, 20.0}
+    assert (copy / "clipped.safetensors").read_bytes() != (
+        copy / "quantized.safetensors"
+    ).read_bytes()
+
+
 def test_ledger_adds_up_and_names_its_origin(packed):
     ledger = json.loads((packed / "artifact.bin.json").read_text())
     artifact = (packed / "artifact.bin").read_bytes()
