@@ -33,6 +33,7 @@ from fairway.artifact.kinds import (
 from fairway.artifact.settings import StepSettings
 from fairway.model.architecture import ModelConfig
 from fairway.model.shapes import state_shapes
+from fairway.stage import StageError
 
 _SIGN_AND_EXPONENT = 3.6  # bits, coded; 2.047 − E[log2 |x|] + ½ = 3.46 for x Gaussian
 _FLOAT32_MANTISSA = 23
@@ -52,7 +53,10 @@ _CODER_BITS = {"lzma": 0.05, "zstd": 0.04, "brotli": 0.0, "ans": -0.07}
 _INDEX_BYTES = 400, 9  # packed: in all, and for each tensor
 _SPREAD = 0.045  # of the whole: rows and factors that training hardly touched, seeds, coders
 _TAIL_SPREAD = 0.25  # of the tails' bits
-_LEAST_BITS, _MOST_BITS = 1.0, 7.0  # of a weight with a search's coarsest and finest steps
+# Of a weight with a search's coarsest steps, as trained models have it (0.86 to 1.12), and with its
+# finest (6.5 to 7.3), of which more bits make no more. Gaussian rows that matter alike have 1.24
+# with the coarsest, two deviations: what a search is given at least, so that it has a choice.
+_COARSEST_BITS, LEAST_BITS, MOST_BITS = 0.93, 1.25, 7.0
 _FILLED_LEFT, _MOST_LEFT = 0.0005, 0.005  # of the bytes that a search fills; seldom more
 Settings = Mapping[str, Any]
 
@@ -76,29 +80,41 @@ class Forecast:
 def forecast(model: Settings, vocabulary: int) -> Forecast:
     """The artifact of a model. model: its section of the configuration.
 
-    Raises StageError for an architecture that cannot be, and for scales chosen in two ways.
+    Raises StageError for an architecture that cannot be, for scales chosen in two ways, and for
+    fewer bits per weight than any steps take.
     """
-    packed_bytes = StepSettings.from_settings(model["quantization"]).packed_bytes
-    if packed_bytes is None:
+    steps = StepSettings.from_settings(model["quantization"])
+    if steps.packed_bytes is not None:
+        return _filled(model, vocabulary, steps.packed_bytes)
+    if steps.bits_per_weight is None:
         return _forecast(model, vocabulary)
-    return _filled(model, vocabulary, packed_bytes)
+    if steps.bits_per_weight < LEAST_BITS:
+        raise StageError(
+            f"quantization.bits_per_weight: {steps.bits_per_weight}; expected at least "
+            f"{LEAST_BITS}, as even the coarsest steps may take so many"
+        )
+    return _with_bits(model, vocabulary, min(steps.bits_per_weight, MOST_BITS))
+
+
+def _with_bits(model: Settings, vocabulary: int, bits: float) -> Forecast:
+    """With so many bits per weight, whatever the settings have."""
+    steps = {"bits_per_weight": bits, "packed_bytes": None}
+    quantization = {**model["quantization"], **steps}
+    return _forecast({**model, "quantization": quantization}, vocabulary)
 
 
 def _filled(model: Settings, vocabulary: int, packed_bytes: int) -> Forecast:
     """With the bits per weight that fill so many bytes, as far as a search can."""
-
-    def at(bits: float) -> Forecast:
-        steps = {"bits_per_weight": bits, "packed_bytes": None}
-        quantization = {**model["quantization"], **steps}
-        return _forecast({**model, "quantization": quantization}, vocabulary)
-
-    smallest, largest = at(_LEAST_BITS), at(_MOST_BITS)
+    smallest, largest = (
+        _with_bits(model, vocabulary, bits) for bits in (_COARSEST_BITS, MOST_BITS)
+    )
     if smallest.expected > packed_bytes:
         return smallest
     if largest.expected < packed_bytes:
         return replace(largest, high=min(largest.high, packed_bytes))
     share = (packed_bytes - smallest.expected) / (largest.expected - smallest.expected)
-    found = at(_LEAST_BITS + share * (_MOST_BITS - _LEAST_BITS))
+    bits = _COARSEST_BITS + share * (MOST_BITS - _COARSEST_BITS)
+    found = _with_bits(model, vocabulary, bits)
     expected, low = (round((1 - left) * packed_bytes) for left in (_FILLED_LEFT, _MOST_LEFT))
     return replace(found, expected=expected, low=low, high=packed_bytes)
 

@@ -7,6 +7,7 @@ whenever the Snakefile is read: nothing that it imports needs torch, numba or nu
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from fairway.artifact.forecast import forecast
 from fairway.artifact.settings import StepSettings
 from fairway.corpus.windows import WindowPlan
 from fairway.counting.settings import CacheSettings, MemorySettings
@@ -57,7 +58,7 @@ def setting_faults(
 
 
 def _model_faults(place: str, model: Config, vocabulary: int) -> Iterator[str]:
-    """Architecture, training and quantization by themselves, the first two also together."""
+    """Architecture, training and quantization by themselves, and then together."""
     parts = (
         (ModelConfig.from_settings, (model["architecture"], vocabulary)),
         (TrainingSettings.from_settings, (model["training"],)),
@@ -71,6 +72,7 @@ def _model_faults(place: str, model: Config, vocabulary: int) -> Iterator[str]:
         training = TrainingSettings.from_settings(model["training"])
         context = model["architecture"]["rope_context"]
         yield from setting_faults(f"{place}.", "", training.require_context, context)
+        yield from setting_faults(f"{place}.", "", forecast, model, vocabulary)
 
 
 def _row_faults(config: Config, row: Config) -> Iterator[str]:

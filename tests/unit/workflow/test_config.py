@@ -79,6 +79,14 @@ def test_two_ways_to_choose_steps_are_refused_before_anything_runs(config):
     )
 
 
+def test_fewer_bits_than_any_steps_take_are_refused_before_anything_runs(config):
+    config["models"]["ebls"]["quantization"]["bits_per_weight"] = 1.2
+    assert fault(config) == (
+        "config key `models.ebls.quantization.bits_per_weight`: 1.2; expected at least 1.25, as "
+        "even the coarsest steps may take so many"
+    )
+
+
 def test_unknown_key_names_the_nearest(config):
     config["gates"]["uniform"]["treshold"] = config["gates"]["uniform"].pop("threshold")
     text = fault(config)
