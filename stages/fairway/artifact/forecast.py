@@ -53,9 +53,9 @@ _CODER_BITS = {"lzma": 0.05, "zstd": 0.04, "brotli": 0.0, "ans": -0.07}
 _INDEX_BYTES = 400, 9  # packed: in all, and for each tensor
 _SPREAD = 0.045  # of the whole: rows and factors that training hardly touched, seeds, coders
 _TAIL_SPREAD = 0.25  # of the tails' bits
-# Of a weight with a search's coarsest steps, as trained models have it (0.86 to 1.12), and with its
-# finest (6.5 to 7.3), of which more bits make no more. Gaussian rows that matter alike have 1.24
-# with the coarsest, two deviations: what a search is given at least, so that it has a choice.
+# Of a weight of trained models with a search's coarsest steps (0.86 to 1.12) and with its finest
+# (6.5 to 7.3), of which more bits make no more. Gaussian rows that matter alike have 1.24 with the
+# coarsest, two deviations: a search is given a little more at least.
 _COARSEST_BITS, LEAST_BITS, MOST_BITS = 0.93, 1.25, 7.0
 _FILLED_LEFT, _MOST_LEFT = 0.0005, 0.005  # of the bytes that a search fills; seldom more
 Settings = Mapping[str, Any]

@@ -11,7 +11,7 @@ from fairway.artifact.forecast import forecast
 from fairway.stage import StageError
 from fairway.workflow.config import resolve_config
 from fairway.workflow.estimation import CorpusSizes
-from fairway.workflow.fitting import levers, size_faults
+from fairway.workflow.fitting import size_faults
 from fairway.workflow.sizes import as_markdown, row_sizes
 from fairway.workflow.specs import Specs
 from support.configs import SCHEMA, read, read_default
@@ -45,28 +45,21 @@ def test_what_cannot_fit_is_refused_before_anything_runs(large: dict[str, Any]) 
         resolve_config(large, SCHEMA)
     lines = str(caught.value).splitlines()
     assert [line.split("`")[1] for line in lines] == ["models.independent", "models.ebls"]
-    assert all("expected less than limits.artifact_bytes, 16,000,000" in line for line in lines)
+    limit = (
+        "expected less than limits.artifact_bytes, 16,000,000, less packing.room_bytes, 130,000"
+    )
+    assert all(limit in line for line in lines)
 
 
-@pytest.mark.parametrize("name", ["independent", "ebls"])
-def test_levers_fit_and_the_next_larger_step_does_not(large: dict, name: str) -> None:
-    model = large["models"][name]
-    found = [
-        re.fullmatch(r"(\w+): (\d+) \(([\d,]+) bytes\)", text)
-        for text in levers(model, 1024, LIMIT)
-    ]
-    assert found and all(found)
-    for key, value, size in (match.groups() for match in found):
-        architecture = dict(model["architecture"])
-        if "blocks" in key:  # there must be such layers
-            architecture["value_embedding_layers"] = [1, 2]
-        step = {"mlp_width": 64, "bigram_rows": 256}.get(key, 1)
-        smaller, larger = (
-            forecast(model | {"architecture": architecture | {key: int(value) + more}}, 1024)
-            for more in (0, step)
-        )
-        assert smaller.expected < LIMIT <= larger.expected
-        assert int(size.replace(",", "")) == pytest.approx(smaller.expected, abs=50)
+def test_room_for_code_is_left(fineweb: dict[str, Any]) -> None:
+    """What packing would refuse after the training is refused before it."""
+    config = copy.deepcopy(fineweb)
+    model = config["models"]["independent"]
+    model["quantization"] |= {"packed_bytes": None, "bits_per_weight": 4.9}
+    low = forecast(model, 1024).low
+    for more, faults in ((0, 1), (1, 0)):
+        config["limits"]["artifact_bytes"] = low + model["packing"]["room_bytes"] + more
+        assert len(list(size_faults(config))) == faults
 
 
 def test_models_that_no_row_uses_are_not_looked_at(large: dict[str, Any]) -> None:
@@ -80,7 +73,7 @@ def test_a_limit_that_nothing_meets_says_so(fineweb: dict[str, Any]) -> None:
     for model in config["models"].values():
         model["quantization"]["packed_bytes"] = None
     assert len(list(size_faults(config))) == 2
-    assert all(line.endswith("nothing in `architecture` alone") for line in size_faults(config))
+    assert all(line.endswith("fit: no single change") for line in size_faults(config))
 
 
 def test_bytes_to_fill_are_below_the_limit_with_room_for_code(fineweb: dict[str, Any]) -> None:
@@ -95,16 +88,23 @@ def test_bytes_to_fill_are_below_the_limit_with_room_for_code(fineweb: dict[str,
     assert list(size_faults(config)) == []
 
 
-def test_bytes_that_no_bits_are_few_enough_for_are_refused(fineweb: dict[str, Any]) -> None:
-    config = copy.deepcopy(fineweb)
-    model = config["models"]["independent"]
-    model["quantization"]["packed_bytes"] = 2_000_000
+def test_a_memory_of_so_many_bytes_must_fit_beside_the_network() -> None:
+    config = resolve_config(read_default(), SCHEMA)
+    memory = config["memories"]["training"]
+    memory |= {"budget": "bytes", "size": 15_500_000}
+    beside, alone = size_faults(config | {"limits": {"artifact_bytes": 15_500_000}})
+    network = forecast(config["models"]["ebls"], 1024)
+    assert f"beside a network, models.ebls, of at least {network.low:,}; expected" in beside
+    assert "15,500,000 bytes; expected less than limits.artifact_bytes, 15,500,000" in alone
     (line,) = size_faults(config)
-    assert "expected at most quantization.packed_bytes, 2,000,000. What would fit" in line
-    blocks = int(re.search(r" blocks: (\d+)", line)[1])
-    for count in (blocks, blocks + 1):
-        model["architecture"] |= {"blocks": count, "value_embedding_layers": [0, 1]}
-        assert (forecast(model, 1024).expected <= 2_000_000) == (count == blocks)
+    memory["size"] = int(re.search(r"What would fit: size: (\d+)$", line)[1])
+    assert memory["size"] == LIMIT - network.high - 80_000
+    assert list(size_faults(config)) == []
+    for size, faults in ((LIMIT - network.low, 1), (LIMIT - network.low - 1, 0)):
+        memory["size"] = size
+        assert len(list(size_faults(config))) == faults
+    memory |= {"budget": "all", "size": None}
+    assert list(size_faults(config)) == []
 
 
 def test_the_forecast_is_in_the_spec_of_packing(fineweb: dict[str, Any]) -> None:
