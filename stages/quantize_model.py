@@ -93,12 +93,14 @@ class Quantiser:
 
     def search(self, sequences: np.ndarray) -> Search:
         """For the scales of all integers, with progress of the gradients that it goes by."""
-        progress = Progress(some_of(sequences).size, "tokens back")
+        tokens = self.settings["gradient_tokens"]
+        progress = Progress(some_of(sequences, tokens).size, "tokens back")
         found = prepare_search(
             self.model,
             self.hessians,
             self.kinds,
             sequences,
+            tokens,
             self.settings["damping"],
             self.settings["precision"],
             progress.update,

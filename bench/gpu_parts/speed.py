@@ -245,8 +245,15 @@ def quantised(work: Workload, model: Model, text: np.ndarray) -> Quantising:
     calibrated, choice = time.perf_counter(), None
     if StepSettings.from_settings(settings).searched:
         kinds = storage_kinds(state_shapes(work.config), settings["fp16_below"])
-        damping, precision = settings["damping"], settings["precision"]
-        search = prepare_search(model, hessians, kinds, sequences, damping, precision)
+        search = prepare_search(
+            model,
+            hessians,
+            kinds,
+            sequences,
+            settings["gradient_tokens"],
+            settings["damping"],
+            settings["precision"],
+        )
         choice = search.choice(min(work.bits_per_weight, search.bits[1]))
     searched = time.perf_counter()
     gptq = GptqSettings(

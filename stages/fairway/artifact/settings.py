@@ -11,9 +11,6 @@ from fairway.stage import StageError
 Percentile = Annotated[float, Within(1e-9, 1)]
 Sigma = Annotated[float, Within(0, 1000, between=True)]
 Bits = Annotated[float, Within(0, 8)]
-# Of the calibration text a search takes gradients of so many sequences' first tokens: how many
-# sequences there are matters, not how long they are (docs/measurements.md).
-GRADIENT_SEQUENCES, GRADIENT_LENGTH = 128, 256
 Compressor = Literal["lzma", "zstd", "brotli", "ans"]
 
 
@@ -27,6 +24,7 @@ class QuantizationSettings(TypedDict):
     threads: Threads
     precision: Precision
     calibration_tokens: Count
+    gradient_tokens: Count
     batch_sequences: Count
     damping: Size
     block: Count

@@ -10,11 +10,11 @@ from fairway.artifact.gptq import Gptq
 from fairway.artifact.kinds import INT6, INT6_LIMIT, INT8, INT8_LIMIT
 from fairway.artifact.rates import Choice, Rounded, Search, clip_at
 from fairway.artifact.sensitivity import row_sensitivities
-from fairway.artifact.settings import GRADIENT_LENGTH, GRADIENT_SEQUENCES
 from fairway.model.network import Model
 
 _LIMITS = {INT6: INT6_LIMIT, INT8: INT8_LIMIT}
 _SMALLEST = 1e-300  # what nothing is divided by less than
+_SEQUENCES = 128  # that gradients are taken of: how many counts for more than how long they are
 _COLUMN_OCTAVES = 6.0  # the longest and shortest step of a column are this far from the mean
 
 
@@ -38,6 +38,7 @@ def prepare_search(
     hessians: dict[str, Gptq],
     kinds: dict[str, str],
     sequences: np.ndarray,
+    gradient_tokens: int,
     damping: float,
     precision: str = "float32",
     progress: Callable[[int], None] = lambda tokens: None,
@@ -46,10 +47,12 @@ def prepare_search(
 
     It has all integers in ±127: a coder pays for those that occur, not for those that may.
     hessians: of the inputs of the int6 matrices; sequences: calibration text, int64 (sequences,
-    tokens), of which `some_of` have their gradients taken; progress: called with the tokens read.
+    tokens), of which gradient_tokens have their gradients taken (`some_of`); progress: called with
+    the tokens read.
     """
     tensors, columns = {}, {}
-    rows = row_sensitivities(model, _integers(kinds), some_of(sequences), progress, precision)
+    text = some_of(sequences, gradient_tokens)
+    rows = row_sensitivities(model, _integers(kinds), text, progress, precision)
     for name, of_row in rows.items():
         weight = model.get_parameter(name).detach().cpu().double()
         if name in hessians:
@@ -71,9 +74,11 @@ def _for_gptq(
     return Rounded(divided, INT8_LIMIT, outputs, left.masked_fill(dead, 0)), columns
 
 
-def some_of(sequences: np.ndarray) -> np.ndarray:
-    """The beginnings of sequences, evenly spread, that gradients are taken of."""
-    return sequences[:: max(1, -(-len(sequences) // GRADIENT_SEQUENCES)), :GRADIENT_LENGTH]
+def some_of(sequences: np.ndarray, tokens: int) -> np.ndarray:
+    """The beginnings of sequences, evenly spread, of that many tokens in all, that gradients are
+    taken of; at least two of each, the second being predicted."""
+    chosen = sequences[:: max(1, -(-len(sequences) // _SEQUENCES))]
+    return chosen[:, : max(2, tokens // max(1, len(chosen)))]
 
 
 def _integers(kinds: dict[str, str]) -> list[str]:

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairway.artifact.settings import GRADIENT_LENGTH, GRADIENT_SEQUENCES, StepSettings
+from fairway.artifact.settings import StepSettings
 from fairway.model.architecture import ModelSizes
 from fairway.rows.entry import row_seeds
 from fairway.stage import StageError
@@ -32,7 +32,7 @@ SCORE_BYTES = 8  # per target: nll and entropy, float32
 COUNT_BYTES = {"match": 9, "orders": 31}  # per target; orders: measured, 10 M tokens of English
 TEXT_BYTES = 2.44  # per target; measured, English at a vocabulary of 1,024
 MEMORY_BYTES = 0.46  # per token of a packed memory; measured, docstrings (LZMA)
-GRADIENT_TOKENS = 2.5  # that are read in the time of one's gradients; measured, default model
+GRADIENT_COST = 2.5  # tokens that are read in the time of one's gradients; measured, default model
 RESUME_COPIES = 4  # of the weights: themselves, momentum, EMA, SWA
 
 
@@ -184,9 +184,7 @@ def _quantizing_tokens(model: Mapping[str, Any]) -> float:
     tokens = model["quantization"]["calibration_tokens"]
     if not StepSettings.from_settings(model["quantization"]).searched:
         return tokens
-    length = min(GRADIENT_LENGTH, model["architecture"]["rope_context"])
-    most = GRADIENT_SEQUENCES * length
-    return tokens + GRADIENT_TOKENS * min(tokens, most)
+    return tokens + GRADIENT_COST * min(tokens, model["quantization"]["gradient_tokens"])
 
 
 def _audited_windows(config: Mapping[str, Any]) -> int:

@@ -31,6 +31,7 @@ QUANTIZATION = {
     "device": "cpu",
     "threads": 1,
     "calibration_tokens": 600,
+    "gradient_tokens": 32_768,
     "precision": "float32",
     "batch_sequences": 4,
     "damping": 0.01,
