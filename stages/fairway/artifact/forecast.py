@@ -46,10 +46,16 @@ _SEARCHED_OVER = {"lzma": 0.33, "zstd": 0.33, "brotli": 0.33, "ans": -0.01}
 # Bits that tails take from a weight with clip percentiles, by training tokens per parameter: of
 # the default run (1,024,112 bytes), and of the published record's artifacts (15.9 MB, 179 tokens).
 _TAIL_BITS = (1.0, 0.07), (179.0, 0.83)
-_SIGMA_TAIL_BITS = 0.04  # with a clip at so many deviations: no Gaussian has more entropy than one
 # Of an int6 weight, above the entropy of a matrix (fairway.artifact.coders); `ans` tells rows and
 # columns apart.
 _CODER_BITS = {"lzma": 0.05, "zstd": 0.04, "brotli": 0.0, "ans": -0.07}
+# Of an integer of kind int6 and int8 above a Gaussian's, clips being at so many deviations.
+_EVEN_CODER_BITS = {
+    "lzma": {INT6: 0.04, INT8: -0.07},
+    "zstd": {INT6: 0.05, INT8: 0.2},
+    "brotli": {INT6: -0.01, INT8: -0.17},
+    "ans": {INT6: -0.09, INT8: -0.2},
+}
 _INDEX_BYTES = 400, 9  # packed: in all, and for each tensor
 _SPREAD = 0.045  # of the whole: rows and factors that training hardly touched, seeds, coders
 _TAIL_SPREAD = 0.25  # of the tails' bits
@@ -148,12 +154,12 @@ def _integer_bits(quantization: Settings, kind: str, columns: int, coder: str) -
     """Bits of an integer of Gaussian rows, as its step is chosen."""
     if quantization["bits_per_weight"] is not None:
         return quantization["bits_per_weight"] + _SEARCHED_OVER[coder]
-    over = _CODER_BITS[coder] if kind == INT6 else 0.0
     limit = INT6_LIMIT if kind == INT6 else INT8_LIMIT
     if quantization["clip_sigmas"] is not None:
         clip = quantization["clip_sigmas"][0 if kind == INT6 else 1]
-        return gaussian_entropy(clip, limit) + over
+        return gaussian_entropy(clip, limit) + _EVEN_CODER_BITS[coder][kind]
     percentiles = tuple(quantization["clip_percentiles"]) if kind == INT6 else (1.0,)
+    over = _CODER_BITS[coder] if kind == INT6 else 0.0
     return matrix_bits(columns, limit, percentiles) + over
 
 
@@ -166,11 +172,9 @@ def _scale_bits(quantization: Settings, coder: str) -> float:
 
 
 def _tail_bits(quantization: Settings, training: Settings, parameters: int) -> float:
-    """Bits of a weight that tails take; with percentiles between the two ends that are known."""
-    if quantization["bits_per_weight"] is not None:
+    """Bits of a weight that tails take with percentiles: between the two ends that are known."""
+    if quantization["bits_per_weight"] is not None or quantization["clip_sigmas"] is not None:
         return 0.0
-    if quantization["clip_sigmas"] is not None:
-        return _SIGMA_TAIL_BITS
     (few, least), (many, most) = _TAIL_BITS
     tokens = training["steps"] * training["batch_tokens"] / parameters
     share = math.log(max(tokens, few) / few) / math.log(many / few)

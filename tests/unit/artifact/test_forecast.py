@@ -77,18 +77,23 @@ def test_trained_artifacts_were_forecast_within_two_percent(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bits", "coder", "measured"),  # the default run's model of seed 1337, packed so
+    ("steps", "coder", "measured"),  # the default run's model of seed 1337, packed so
     [
-        (4.0, "ans", 571_446),
-        (4.0, "lzma", 619_052),
-        (3.5, "ans", 509_558),
-        (3.5, "lzma", 557_165),
+        ({"bits_per_weight": 4.0}, "ans", 571_446),
+        ({"bits_per_weight": 4.0}, "lzma", 619_052),
+        ({"bits_per_weight": 3.5}, "ans", 509_558),
+        ({"bits_per_weight": 3.5}, "lzma", 557_165),
+        ({"clip_sigmas": [8.0, 20.0]}, "ans", 607_199),
+        ({"clip_sigmas": [8.0, 20.0]}, "lzma", 625_418),
+        ({"clip_sigmas": [12.85, 20.0]}, "ans", 583_267),
+        ({"clip_sigmas": [4.0, 12.0]}, "ans", 706_272),
     ],
 )
-def test_searched_artifacts_were_forecast_within_two_percent(bits, coder, measured) -> None:
+def test_artifacts_of_chosen_steps_were_forecast_within_two_percent(
+    steps, coder, measured
+) -> None:
     model = model_of("default")
-    model["quantization"] |= {"bits_per_weight": bits, "fp16_below": 16384}
-    model["quantization"]["fp16_mantissa_bits"] = 6
+    model["quantization"] |= steps | {"fp16_below": 16384, "fp16_mantissa_bits": 6}
     model["packing"]["compressor"] = coder
     assert forecast(model, 1024).expected == pytest.approx(measured, rel=0.02)
 
@@ -104,7 +109,7 @@ def test_a_packed_model_of_gaussian_tensors_was_forecast(name: str, sigmas: tupl
     sizes = section_sizes(encode(gaussian_model(model, sigmas), name))
     found = forecast(model, 1024)
     for section in (INT6, INT8, "float16"):
-        assert found.parts[section] == pytest.approx(sizes[section]["packed"], rel=0.04), section
+        assert found.parts[section] == pytest.approx(sizes[section]["packed"], rel=0.05), section
     for section in ("float32", "index"):
         assert found.parts[section] == pytest.approx(sizes[section]["packed"], abs=600), section
 
