@@ -138,9 +138,14 @@ def note(swept: Swept) -> str:
     ]
     both = (OWN, swept.own), (BEST_HALF if swept.is_split else BEST, swept.best)
     for (name, line), gain in zip(both, gains, strict=True):
-        cells = [f"{line[key]:.6g}" for key in keys] + [f"{line[key]:.4f}" for key in columns]
+        cells = [written(line[key]) for key in keys] + [f"{line[key]:.4f}" for key in columns]
         lines.append(f"| {' | '.join([name, *cells, gain])} |")
     return "\n".join([*lines, "", _chance(swept), "", _worth(swept)]) + "\n"
+
+
+def written(value: float) -> str:
+    """A setting: all digits of a whole number, six of another."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.6g}"
 
 
 def _marked(gain: Difference) -> str:

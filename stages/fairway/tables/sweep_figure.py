@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from fairway.tables.report.style import GREY, INK, color, grid, legend, new_figure
-from fairway.tables.sweep import BEST, BEST_HALF, HALVES, OWN, Swept
+from fairway.tables.sweep import BEST, BEST_HALF, HALVES, OWN, Swept, written
 
 _HEIGHT = 3.4  # inches
 _WIDE = 64  # a ratio of values from which on an axis is drawn by powers of two
@@ -72,7 +72,7 @@ def _masses(axes: Axes, table: pd.DataFrame, key: str) -> None:
 def _written(value: float) -> str:
     """A value as an axis has it: powers of two by their exponent."""
     power = math.log2(value) if value > 0 else 0.5
-    return f"$2^{{{power:.0f}}}$" if power >= 6 and power == int(power) else f"{value:.4g}"
+    return f"$2^{{{power:.0f}}}$" if power >= 6 and power == int(power) else written(value)
 
 
 def _heat_map(figure: Figure, axes: Axes, swept: Swept, first: str, second: str) -> None:

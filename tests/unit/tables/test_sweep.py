@@ -133,3 +133,17 @@ def test_the_note_has_the_rows_own_and_the_best():
     assert f"| {BEST} | 1 | 1 | 1.0000 | -1.0000 |" in text and "beyond noise" in text
     assert "some_row, seed 7: 6 settings, of slope, threshold" in text
     assert "It enters no other table." in text
+
+
+def test_whole_settings_have_all_their_digits():
+    buckets = Axis("cache", "buckets", [1 << 22, 1 << 24])
+    text = note(made_up([buckets, Axis("gate", "threshold", [2.1234567])]))
+    assert f"| {BEST} | 4,194,304 | 2.12346 |" in text
+    assert "| the row's own | 16,777,216 | 2.12346 |" in text
+
+
+def test_whole_settings_have_all_their_digits_in_pictures():
+    axis = Axis("cache", "min_count", [2, 98_765])
+    with styled():
+        svg = file_svg(sweep_figure(made_up([axis], HASHED)))
+    assert b"98,765" in svg
