@@ -163,10 +163,11 @@ def _conditions(row: FinishedRow) -> Iterator[tuple[bool, str]]:
     checks = read_json(row.folder / "audit.json")["checks"]
     causal, mass, state = (checks[key] for key in ("causal", "normalised", "score_before_update"))
     once, null = checks["once_each"], checks["null_stream"]
+    moved = ", ".join(causal["broken"]) or "none"
     yield (
         causal["ok"],
-        f"C1, prefix only: {len(causal['targets'])} targets changed with all behind them, "
-        f"{len(causal['broken'])} earlier scores moved",
+        f"C1, prefix only: {len(causal['targets'])} targets changed with all behind them; parts "
+        f"in which anything before them moved: {moved}",
     )
     yield (
         mass["ok"],

@@ -14,7 +14,7 @@ from fairway.stage import StageError, sha256_of, write_json
 from fairway.submission.checks import altered, problems
 from fairway.submission.finished import FinishedRow, best_row
 from fairway.submission.folder import record, requirements
-from support.made_up_submission import CODE, LIMITS, ROW, WHO, write_folder, write_run
+from support.made_up_submission import AUDIT, CODE, LIMITS, ROW, WHO, write_folder, write_run
 
 LIMIT = 16_000_000
 
@@ -272,6 +272,19 @@ def test_tables_and_scripts_that_changed_since_are_named(folder: Path, results: 
         f"{results}/seeds.csv: not the file that aggregate_seeds wrote last",
         f"{folder}/train_gpt.py: not the file that write_submission wrote last",
     ]
+
+
+def test_parts_that_moved_are_named(results: Path, tmp_path: Path):
+    write_folder(tmp_path / "folder", results)
+    assert "anything before them moved: none" in (tmp_path / "folder/README.md").read_text()
+    causal = {"ok": False, "targets": [5], "broken": ["counting", "mixing"]}
+    audit = {"checks": AUDIT["checks"] | {"causal": causal}}
+    write_json(results / "rows" / ROW / "audit.json", audit)
+    write_folder(tmp_path / "moved", results)
+    words = "1 targets changed with all behind them; parts in which anything before them moved: "
+    assert f"- [ ] C1, prefix only: {words}counting, mixing\n" in (
+        (tmp_path / "moved/README.md").read_text()
+    )
 
 
 def test_limits_in_words_are_those_of_the_run(results: Path, tmp_path: Path):
