@@ -9,7 +9,8 @@ Reads the spec (settings: the whole configuration) and, if there is one already,
 manifest for the number of tokens; with --manifest-spec only one that was made under that spec, so
 that another configuration's corpus is not taken for this one's. Prints the tables and writes them
 as Markdown. Hours and disk take speeds, which a configuration may have (`estimates`); bytes take
-nothing.
+nothing. Where one speed is missing bytes alone are printed, and which key it is; no report is
+written.
 """
 
 from fairway.start import run
@@ -24,7 +25,7 @@ from fairway.bundle import bundle
 from fairway.codec.ledger import decoder_files
 from fairway.corpus.manifest import Manifest
 from fairway.files.spec import read_spec
-from fairway.stage import atomic_output
+from fairway.stage import StageError, atomic_output
 from fairway.workflow.config import checked_config, used
 from fairway.workflow.estimation import CorpusSizes, estimate
 from fairway.workflow.estimation import as_markdown as cost_table
@@ -44,7 +45,12 @@ def main() -> None:
     config = checked_config(read_spec(arguments.spec, dict).settings, arguments.spec)
     corpus = corpus_sizes(config, arguments.manifest, arguments.manifest_spec)
     sizes = row_sizes(config, corpus, code_size)
-    text = f"{costs(config, corpus)}\n{size_table(sizes, config['limits']['artifact_bytes'])}"
+    size = size_table(sizes, config["limits"]["artifact_bytes"])
+    try:
+        text = f"{costs(config, corpus)}\n{size}"
+    except StageError:  # a speed that is not declared, which bytes do not take
+        print(size, end="")
+        raise
     with atomic_output(arguments.report) as temporary:
         temporary.write_text(text)
     print(text, end="")

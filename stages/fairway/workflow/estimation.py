@@ -77,7 +77,7 @@ class RuleCost:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Costs by rule, in the order of the data, and what a training holds while it runs."""
+    """Costs by rule, in the order of the data, and what a training holds to resume from."""
 
     rules: list[RuleCost]
     resume_bytes: int
@@ -218,8 +218,12 @@ def estimate(
         cost.gpu_seconds += job.gpus * seconds
         cost.cpu_seconds += job.cpus * seconds
         cost.disk += job.disk
-    largest = max((sizes.checkpoint for sizes in models.values()), default=0)
-    return Estimate(list(costs.values()), RESUME_COPIES * largest)
+    resumed = (
+        sizes.checkpoint
+        for name, sizes in models.items()
+        if config["models"][name]["training"]["checkpoint_every"]
+    )
+    return Estimate(list(costs.values()), RESUME_COPIES * max(resumed, default=0))
 
 
 def as_markdown(found: Estimate, corpus: CorpusSizes) -> str:
@@ -244,9 +248,13 @@ def as_markdown(found: Estimate, corpus: CorpusSizes) -> str:
     lines += [
         "",
         f"{corpus.train_tokens:,} training and {corpus.val_tokens:,} validation tokens "
-        f"({corpus.source}). Beside the files above, each training holds up to "
-        f"{megabytes(found.resume_bytes)} to resume from while it runs.",
+        f"({corpus.source}).",
     ]
+    if found.resume_bytes:
+        lines[-1] += (
+            f" Beside the files above, each training holds up to {megabytes(found.resume_bytes)} "
+            "to resume from while it runs."
+        )
     return "\n".join(lines) + "\n"
 
 

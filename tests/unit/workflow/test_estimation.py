@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import estimate as estimate_stage
 from fairway.artifact.sizes import ModelSizes, model_sizes
@@ -15,6 +16,7 @@ from fairway.stage import StageError
 from fairway.workflow.config import resolve_config
 from fairway.workflow.estimation import (
     CorpusSizes,
+    Estimate,
     as_markdown,
     estimate,
     planned_jobs,
@@ -124,6 +126,24 @@ def test_unused_caches_and_models_cost_nothing(config: dict[str, Any]) -> None:
     assert rules.count("count_ngrams") == 1 and rules.count("train_model") == 3
 
 
+def test_the_records_configuration_has_a_speed_for_every_rule(config: dict[str, Any]) -> None:
+    """Also for those that none of its rows has: rows are what others change."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    rules = schema["$defs"]["estimates"]["properties"]["rules"]["properties"]
+    assert set(config["estimates"]["rules"]) == set(rules)
+
+
+def test_states_to_resume_from_count_where_there_are_any(config: dict[str, Any]) -> None:
+    def found() -> Estimate:
+        return estimate(config, CORPUS, sizes_of(config))
+
+    assert found().resume_bytes == 0 and "resume" not in as_markdown(found(), CORPUS)
+    config["models"]["ebls"]["training"]["checkpoint_every"] = 500
+    checkpoint = sizes_of(config)["ebls"].checkpoint
+    assert found().resume_bytes == 4 * checkpoint < 4 * sizes_of(config)["independent"].checkpoint
+    assert f"{4 * checkpoint / 1e6:.1f} MB to resume from" in as_markdown(found(), CORPUS)
+
+
 def test_undeclared_speed_names_its_key(config: dict[str, Any]) -> None:
     del config["estimates"]["rules"]["mix_scores"]
     with pytest.raises(StageError, match=r"estimates\.rules\.mix_scores"):
@@ -154,6 +174,20 @@ def test_the_stage_needs_no_speeds_to_say_how_many_bytes(
     (neural,) = [line for line in text.splitlines() if line.startswith("| neural |")]
     code = int(neural.split(" | ")[5].replace(",", ""))
     assert 10_000 < code < 100_000
+
+
+def test_bytes_are_printed_although_a_speed_is_missing(
+    config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    spec, report = tmp_path / "spec.json", tmp_path / "estimate.md"
+    del config["estimates"]["rules"]["mix_scores"]
+    spec.write_text(json.dumps({"code": "", "settings": config}))
+    arguments = ["estimate.py", "--spec", str(spec), "--report", str(report)]
+    monkeypatch.setattr("sys.argv", arguments)
+    monkeypatch.setattr(estimate_stage, "code_size", lambda network, decodable: 70_000)
+    with pytest.raises(StageError, match=r"^config key `estimates\.rules\.mix_scores`: missing"):
+        estimate_stage.main()
+    assert "| rows | network |" in capsys.readouterr().out and not report.exists()
 
 
 def test_only_the_manifest_of_this_configuration_counts(config, tmp_path: Path) -> None:
