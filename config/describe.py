@@ -29,7 +29,7 @@ FILES = {
     "fineweb_slice.yaml": "the default run on a little of FineWeb, its training text a memory",
     "download.yaml": "over fineweb.yaml: fetches the shards first",
     "published_packing.yaml": "over fineweb.yaml: int6 by percentiles and LZMA, as the record's",
-    "shrunk.yaml": "over both: FineWeb's wiring at test size",
+    "shrunk.yaml": "over fineweb.yaml: its wiring at test size",
 }
 
 

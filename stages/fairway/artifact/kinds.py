@@ -1,6 +1,7 @@
 """How tensors are stored, by their names and shapes alone: which kinds there are; no torch.
 
-int6      the blocks' matrices (q, k, v, o, up, down), in ±31, by GPTQ
+int6      the blocks' matrices (q, k, v, o, up, down), in ±31, by GPTQ; where a search chose
+          their steps they become int8 (`fairway.artifact.quantization`)
 int8      other matrices (embeddings) of more than `fp16_below` values, in ±127, rounded
 float16   other matrices, and the low-rank factors
 float32   everything else: gates, scales, mixes and skip weights, which are few
