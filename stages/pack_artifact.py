@@ -8,8 +8,9 @@
 
 Room is left for code and memory, as much as the settings say; what they take, row by row, is in
 the ledgers of pack_row, which refuses what is over the limit. If the model and that room are not
-below it, the cheapest weights of ±1 are set to 0; if that is not enough, the ledger goes to stderr
-and nothing is written.
+below it, the cheapest int6 weights of ±1 are set to 0, as many as `packing.prune_fraction` allows
+(beside a search there are none, and it is 0); if that is not enough, the ledger goes to stderr and
+nothing is written.
 """
 
 from fairway.start import run

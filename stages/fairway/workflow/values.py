@@ -73,6 +73,19 @@ def _model_faults(place: str, model: Config, vocabulary: int) -> Iterator[str]:
         context = model["architecture"]["rope_context"]
         yield from setting_faults(f"{place}.", "", training.require_context, context)
         yield from setting_faults(f"{place}.", "", forecast, model, vocabulary)
+        yield from _pruning_faults(place, model)
+
+
+def _pruning_faults(place: str, model: Config) -> Iterator[str]:
+    """Pruning beside a search: it would never be done."""
+    fraction, quantization = model["packing"]["prune_fraction"], model["quantization"]
+    for key in ("bits_per_weight", "packed_bytes"):
+        if fraction > 0 and quantization[key] is not None:
+            yield (
+                f"config key `{place}.packing.prune_fraction`: {fraction}; expected 0 beside "
+                f"quantization.{key}, since a search has no int6 weights; fewer bits make it "
+                "smaller"
+            )
 
 
 def _row_faults(config: Config, row: Config) -> Iterator[str]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fairway.artifact import pruning
 from fairway.artifact.container import encode
 from fairway.artifact.ledger import ledger, tensor_bytes
 from fairway.artifact.pruning import MAX_PROBES, PruningOrder, fit, pack
@@ -98,6 +99,21 @@ def test_pack_prunes_only_as_much_as_it_must():
     over = pack(model.stored, model.diagonals, "lzma", 0.02, 1000)
     assert len(over.artifact) > 1000
     assert over.fit.pruned == int(0.02 * PruningOrder(model.stored, model.diagonals).weights)
+
+
+def test_nothing_is_packed_twice(monkeypatch):
+    """As many packings as the ledger says: at the record's size each takes seconds."""
+    model, calls = tiny_quantized(), []
+
+    def counted(*given):
+        calls.append(given)
+        return encode(*given)
+
+    monkeypatch.setattr(pruning, "encode", counted)
+    free = pack(model.stored, model.diagonals, "lzma", 0.02, 10**6)
+    assert len(calls) == free.fit.probes == 1
+    tight = pack(model.stored, model.diagonals, "lzma", 0.02, len(free.artifact) - 20)
+    assert len(calls) == 1 + tight.fit.probes > 2
 
 
 def test_ledger_adds_up():

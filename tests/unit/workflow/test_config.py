@@ -87,6 +87,21 @@ def test_fewer_bits_than_any_steps_take_are_refused_before_anything_runs(config)
     )
 
 
+def test_pruning_is_for_int6_alone(config):
+    model = config["models"]["ebls"]
+    model["packing"]["prune_fraction"] = 0.02
+    refusal = (
+        "config key `models.ebls.packing.prune_fraction`: 0.02; expected 0 beside "
+        "quantization.{}, since a search has no int6 weights; fewer bits make it smaller"
+    )
+    assert fault(config) == refusal.format("bits_per_weight")
+    model["quantization"] |= {"bits_per_weight": None, "packed_bytes": 600_000}
+    assert fault(config) == refusal.format("packed_bytes")
+    for clips in ([8.0, 20.0], None):  # None: percentiles
+        model["quantization"] |= {"packed_bytes": None, "clip_sigmas": clips}
+        assert resolve_config(config, SCHEMA)["models"]["ebls"]["packing"] == model["packing"]
+
+
 def test_unknown_key_names_the_nearest(config):
     config["gates"]["uniform"]["treshold"] = config["gates"]["uniform"].pop("threshold")
     text = fault(config)
