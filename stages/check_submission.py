@@ -5,8 +5,10 @@
     python stages/check_submission.py FOLDER --results results --allow-invalid
 
 Reads the folder and the run that it was made from, under --results. Prints a line for everything
-that is wrong: what is missing, sizes, scores and times that are not the run's, a script or tables
-that have changed since. README.md is yours to write on; its words are not read. Exit code 1 if
+that is wrong: what is missing; every figure and word of submission.json, and the first line of a
+log, that the run and the settings of its last write_submission do not give again; a script or
+tables that have changed since. What only you can say, who hands in and on which day, is compared
+with those settings. README.md is yours to write on; its words are not read. Exit code 1 if
 anything is wrong, 2 for wrong flags or tables that cannot be read. A row that is no code length is
 refused unless --allow-invalid is given.
 """
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from fairway.stage import StageError
 from fairway.submission.checks import altered, problems
+from fairway.submission.settings import made_with
 
 LIMIT = 16_000_000
 
@@ -34,7 +37,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.folder.is_dir():
         raise StageError(f"{options.folder}: no such folder")
-    found = problems(options.folder, options.results, options.limit, options.allow_invalid)
+    allowed = options.limit, options.allow_invalid
+    found = problems(options.folder, options.results, *allowed, made_with(options.results))
     found += altered(options.folder, options.results)
     for line in found:
         print(line)

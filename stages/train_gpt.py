@@ -190,7 +190,7 @@ class Run:
             artifact.stat().st_size,
             sum(memory.stat().st_size for memory in self.memory),
             self.code_bytes,
-            f"int6+{self.stages['pack_artifact']['compressor']}",
+            self.stages["pack_artifact"]["compressor"],
         )
         self.say(*log_lines.sizes(sizes))
         limit = self.stages["pack_artifact"]["artifact_bytes"]

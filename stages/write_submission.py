@@ -14,22 +14,18 @@ runs). The folder is checked as check_submission does, and is not made if anythi
 from fairway.start import run
 
 import shutil
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING
 
-from fairway.artifact.settings import PackingSettings, QuantizationSettings
 from fairway.bundle import bundle, code_files
 from fairway.closure import STAGES, imported_packages
-from fairway.counting.settings import CountSettings, PackedMemory
-from fairway.files.spec import Count, Name, Seed, Vocabulary, read_spec
+from fairway.files.spec import read_spec
 from fairway.model.architecture import ModelConfig
 from fairway.provenance import Recording
-from fairway.rows.settings import RowSettings
-from fairway.scoring.settings import ScoringSettings
 from fairway.stage import StageError, stage_parser
 from fairway.submission.checks import problems
 from fairway.submission.finished import FinishedRow, best_row
 from fairway.submission.folder import files, requirements
-from fairway.tables.settings import Limits
+from fairway.submission.settings import Script, SubmissionSettings
 from fairway.training.settings import ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:  # never imported, only named: the code that is packed is code of this stage
@@ -42,53 +38,6 @@ SCRIPTS = (
     *("pack_artifact.py", "pack_memory.py", "score_targets.py", "count_ngrams.py"),
 )
 PINNED = STAGES.parent / "envs" / "requirements.txt"
-
-
-class HandedIn(TypedDict):
-    """The `submission` section."""
-
-    row: str | None
-    name: Name
-    author: str | None
-    github_id: str | None
-    date: str | None
-    blurb: str
-    allow_invalid: bool
-
-
-class GivenCorpus(TypedDict):
-    """What the script's encode_corpus is told beside the shards that its caller has."""
-
-    vocabulary: Vocabulary
-    minimum_documents: Count
-
-
-class Stages(TypedDict):
-    """Settings of the stages that a row's script runs; the last two where there is a cache."""
-
-    encode_corpus: GivenCorpus
-    train_model: ModelSettings
-    quantize_model: QuantizationSettings
-    pack_artifact: PackingSettings
-    score_targets: ScoringSettings
-    count_ngrams: NotRequired[CountSettings]
-    pack_memory: NotRequired[PackedMemory]
-
-
-class Script(TypedDict):
-    """What a row's script is started with."""
-
-    row: RowSettings
-    seed: Seed
-    stages: Stages
-
-
-class SubmissionSettings(TypedDict):
-    """What this stage depends on. rows: what the script of every row with a model is given."""
-
-    submission: HandedIn
-    limits: Limits
-    rows: dict[str, Script]
 
 
 def script(entry: Script) -> bytes:
@@ -127,7 +76,8 @@ def main() -> None:
     making.mkdir(parents=True)
     for name, content in made.items():
         (making / name).write_bytes(content)
-    wrong = problems(making, options.results, limits["artifact_bytes"], who["allow_invalid"])
+    allowed = limits["artifact_bytes"], who["allow_invalid"]
+    wrong = problems(making, options.results, *allowed, settings)
     if wrong:
         raise StageError("; ".join(wrong).replace(str(making), str(options.folder)))
     shutil.rmtree(options.folder, ignore_errors=True)

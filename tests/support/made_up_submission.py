@@ -47,6 +47,7 @@ ENTRY = {
         "pack_artifact": {"compressor": "lzma"},
     },
 }
+SETTINGS = {"submission": WHO, "limits": LIMITS, "rows": {ROW: ENTRY, "hashed": ENTRY}}
 AUDIT = {
     "checks": {
         "causal": {"ok": True, "targets": [5], "broken": []},
@@ -118,9 +119,12 @@ def write_run(results: Path) -> None:
         write_json(results / "rows" / row / "audit.json", AUDIT)
 
 
-def write_folder(folder: Path, results: Path, row: str = ROW) -> None:
+def write_folder(
+    folder: Path, results: Path, row: str = ROW, settings: dict[str, Any] = SETTINGS
+) -> None:
     """The folder of a row, as it is made."""
-    made = files(FinishedRow(results, row), WHO, ENTRY, LIMITS, CODE)
+    told = settings["submission"], settings["rows"][row], settings["limits"]
+    made = files(FinishedRow(results, row), *told, CODE)
     folder.mkdir(parents=True)
     for name, content in (made | {"requirements.txt": b"numpy==2\n"}).items():
         (folder / name).write_bytes(content)

@@ -1,54 +1,64 @@
-"""Whether a folder may be handed in: everything there, sizes measured, scores those of the run."""
+"""Whether a folder may be handed in: all there, and what the run gives when it is made again."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from fairway.provenance import Provenance
 from fairway.stage import StageError, sha256_of
-from fairway.submission.finished import FinishedRow, shown
-from fairway.submission.record import SeedResult, Submission
-from fairway.tables.contest_logs import ContestRun, read_log
+from fairway.submission.finished import FinishedRow
+from fairway.submission.folder import RECORD, SCRIPT, log, log_name, record
+from fairway.submission.record import Submission
+from fairway.submission.settings import SubmissionSettings
 
-SCRIPT, RECORD = "train_gpt.py", "submission.json"
 FILES = ("README.md", RECORD, SCRIPT, "requirements.txt")
+_DIGITS = 8  # behind the point, of figures that are compared
+_MOST_SHOWN = 200  # characters of a line
 
 
-def log_name(seed: int) -> str:
-    """Of the log of one seed."""
-    return f"train_seed{seed}.log"
-
-
-def problems(folder: Path, results: Path, limit: int, allow_invalid: bool) -> list[str]:
+def problems(
+    folder: Path, results: Path, limit: int, allow_invalid: bool, settings: SubmissionSettings
+) -> list[str]:
     """A line for everything that is wrong with a folder, none if it may be handed in.
 
     results: of the run that it was made from; limit: bytes that all must stay below;
-    allow_invalid: whether a row that is no code length may be. Raises StageError if the run's own
-    tables cannot be read.
+    allow_invalid: whether a row that is no code length may be; settings: that the folder was made
+    with. The script's bytes are in many figures: without it none is compared. Raises StageError
+    if the run's own tables cannot be read.
     """
+    path, script = folder / RECORD, folder / SCRIPT
     found = [f"{folder / name}: missing" for name in FILES if not (folder / name).is_file()]
-    found += _of_script(folder / SCRIPT)
+    found += _of_script(script)
     try:
-        record = Submission.load(folder / RECORD)
+        said = Submission.load(path)
     except StageError as error:
-        return found if not (folder / RECORD).is_file() else [*found, str(error)]
-    row = FinishedRow(results, record.row)
+        return found if not path.is_file() else [*found, str(error)]
+    row = FinishedRow(results, said.row)
+    if said.row not in settings["rows"]:
+        raise StageError(
+            f"{path}: row {said.row}: not one of those that write_submission was told"
+        )
     if not row.summary["is_code_length"] and not allow_invalid:
         found.append(
-            f"{folder / RECORD}: row {record.row} is no code length; expected one that is, or "
-            "--allow-invalid"
+            f"{path}: row {said.row} is no code length; expected one that is, or --allow-invalid"
         )
-    found += _of_seeds(folder, record, row)
-    found += _of_claim(folder / RECORD, record, row)
-    if (folder / SCRIPT).is_file():
-        found += _of_sizes(folder, record, row, limit)
+    if script.is_file():
+        code_bytes = script.stat().st_size
+        measured = record(row, settings["submission"], code_bytes)
+        compared = _differences(said.as_json(), measured.as_json())
+        found += [f"{path}: {line}" for line in compared]
+        found += _of_logs(folder, row, settings, code_bytes)
+        if measured.bytes_total >= limit:
+            found.append(f"{folder}: {measured.bytes_total:,} bytes; expected less than {limit:,}")
     return found
 
 
 def altered(folder: Path, results: Path) -> Iterator[str]:
     """A line for each file that is not as its job left it: the run's tables, and what is run.
 
-    The other files of the folder are words and figures, which `problems` compares.
+    README.md is its owner's, and `problems` makes the others again.
     """
     for job, place, names in (
         ("aggregate_seeds", results, ("summary.csv", "seeds.csv")),
@@ -73,86 +83,40 @@ def _of_script(path: Path) -> Iterator[str]:
             yield f"{path}: not Python ({error})"
 
 
-def _of_seeds(folder: Path, record: Submission, row: FinishedRow) -> Iterator[str]:
-    """Every seed of the run must be there, and no other, each with its log and its result."""
-    wanted = list(row.seeds.index)
-    for what, given, expected in (
-        ("seeds", list(record.seeds), wanted),
-        ("seed_results", sorted(record.seed_results), sorted(map(str, wanted))),
-    ):
-        if sorted(given) != sorted(expected):
-            yield f"{folder / RECORD}: {what}: {given}; the run has {expected}"
-    for seed in wanted:
+def _differences(said: Mapping[str, Any], run: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each value of a record that is not what the run gives."""
+    for key in said | run:
+        given, expected = (_comparable(side.get(key, "nothing")) for side in (said, run))
+        if isinstance(given, dict) and isinstance(expected, dict):
+            yield from (f"{key}.{line}" for line in _differences(given, expected))
+        elif given != expected:
+            yield f"{key}: {given}; expected {expected}"
+
+
+def _comparable(value: Any) -> Any:
+    return round(value, _DIGITS) if isinstance(value, float) else value
+
+
+def _of_logs(
+    folder: Path, row: FinishedRow, settings: SubmissionSettings, code_bytes: int
+) -> Iterator[str]:
+    """Each seed of the run must have its log, no other seed one, and all lines be the run's."""
+    seeds, entry = list(row.seeds.index), settings["rows"][row.row]
+    for seed in seeds:
         path = folder / log_name(seed)
-        if not path.is_file():
+        if path.is_file():
+            yield from _of_lines(path, log(row, seed, entry, code_bytes))
+        else:
             yield f"{path}: missing"
-            continue
-        try:
-            log = read_log(path.read_text(errors="replace").splitlines(), str(path))
-        except StageError as error:
-            yield str(error)
-            continue
-        yield from _of_log(folder, path, log, row, seed)
     logs = {path.name for path in folder.glob("train_seed*.log")}
-    for name in sorted(logs - set(map(log_name, wanted))):
+    for name in sorted(logs - set(map(log_name, seeds))):
         yield f"{folder / name}: of a seed that the run does not have"
 
 
-def _of_log(
-    folder: Path, path: Path, log: ContestRun, row: FinishedRow, seed: int
-) -> Iterator[str]:
-    """A log must be of its seed, end with the run's score, and give the sizes that are there."""
-    if log.seed != seed:
-        yield f"{path}: seed {log.seed}; expected {seed}"
-    yield from _of_scores(f"{path}: ", log, row, seed)
-    script = folder / SCRIPT
-    measured = {"model": row.model_bytes(seed)}
-    measured |= {"code": script.stat().st_size} if script.is_file() else {}
-    for what, size in measured.items():
-        if log.sizes.get(what) != size:
-            yield f"{path}: {what} {log.sizes.get(what, 'not said')}; measured {size} bytes"
-    if "total" not in log.sizes:
-        yield f"{path}: no line gives the total submission size"
-
-
-def _of_scores(
-    place: str, said: ContestRun | SeedResult, row: FinishedRow, seed: int
-) -> Iterator[str]:
-    """What is said of a seed's scores must be what the run has."""
-    for key, of_run in (("val_bpb", row.seeds["bpb"][seed]), ("val_loss", row.val_loss(seed))):
-        given, expected = shown(getattr(said, key)), shown(of_run)
+def _of_lines(path: Path, run: Iterable[str]) -> Iterator[str]:
+    """The first line of a file that is not the run's, if there is one."""
+    lines = path.read_text(errors="replace").splitlines()
+    for place, (given, expected) in enumerate(zip_longest(lines, run, fillvalue=""), 1):
         if given != expected:
-            yield f"{place}{key} {given}; the run has {expected}"
-
-
-def _of_claim(path: Path, record: Submission, row: FinishedRow) -> Iterator[str]:
-    for key, of_run in (("val_bpb", "bpb_mean"), ("val_bpb_std", "bpb_std")):
-        given, expected = shown(getattr(record, key)), shown(row.summary[of_run])
-        if given != expected:
-            yield f"{path}: {key} {given}; the run's summary has {expected}"
-    for seed in row.seeds.index:
-        result = record.seed_results.get(str(seed))
-        if result is not None:
-            yield from _of_scores(f"{path}: seed {seed}: ", result, row, seed)
-            seconds = round(float(row.seeds["eval_seconds"][seed]), 3)
-            if result.eval_time_s != seconds:
-                found = result.eval_time_s
-                yield f"{path}: seed {seed}: eval_time_s {found}; the run has {seconds}"
-
-
-def _of_sizes(folder: Path, record: Submission, row: FinishedRow, limit: int) -> Iterator[str]:
-    """All bytes, measured: what is packed and the script."""
-    path, code = folder / RECORD, (folder / SCRIPT).stat().st_size
-    totals = {seed: row.model_bytes(seed) + code for seed in row.seeds.index}
-    largest = max(totals.values())
-    if record.bytes_total != largest:
-        yield (
-            f"{path}: bytes_total {record.bytes_total}; measured {largest}, {largest - code} of "
-            f"artifact and {code} of code"
-        )
-    for seed, total in totals.items():
-        result = record.seed_results.get(str(seed))
-        if result is not None and result.artifact_bytes != total:
-            yield f"{path}: seed {seed}: artifact_bytes {result.artifact_bytes}; measured {total}"
-    if largest >= limit:
-        yield f"{folder}: {largest:,} bytes; expected less than {limit:,}"
+            yield f"{path}:{place}: {given[:_MOST_SHOWN]!r}; expected {expected!r}"
+            return

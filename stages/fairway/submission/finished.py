@@ -1,10 +1,8 @@
 """What a finished run says of one row: what is handed in is made from it, and compared with it."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -82,8 +80,3 @@ def best_row(results: Path) -> str:
     if valid.empty:
         raise StageError(f"{results / 'summary.csv'}: no row with a model is a code length")
     return str(valid.loc[valid["bpb_mean"].idxmin(), "row"])
-
-
-def shown(value: Any) -> str:
-    """A score with the digits that logs give it; `none` for one that there is not."""
-    return "none" if value is None or math.isnan(value) else f"{float(value):.8f}"

@@ -8,12 +8,17 @@ from typing import Any
 from fairway.corpus.manifest import Manifest
 from fairway.stage import StageError, read_json, require_file
 from fairway.submission import log_lines
-from fairway.submission.checks import RECORD, SCRIPT, log_name
 from fairway.submission.finished import FinishedRow
 from fairway.submission.record import SeedResult, Submission
 from fairway.tables.metrics import read_metrics
 
+SCRIPT, RECORD = "train_gpt.py", "submission.json"
 WHO = ("author", "github_id", "date")  # what only the person who hands in can say
+
+
+def log_name(seed: int) -> str:
+    """Of the log of one seed."""
+    return f"train_seed{seed}.log"
 
 
 def requirements(pinned: Path, packages: set[str]) -> str:
@@ -39,9 +44,9 @@ def log(row: FinishedRow, seed: int, entry: dict[str, Any], code_bytes: int) -> 
     yield from log_lines.trained(found.done, training["steps"])
     yield from log_lines.sizes(
         log_lines.Sizes(
-            row.model_file(seed, "checkpoint.safetensors").stat().st_size,
+            require_file(row.model_file(seed, "checkpoint.safetensors")).stat().st_size,
             *(row.network_bytes(seed), row.memory_bytes, code_bytes),
-            f"int6+{entry['stages']['pack_artifact']['compressor']}",
+            entry["stages"]["pack_artifact"]["compressor"],
         )
     )
     cache, scored = entry["row"]["cache_settings"], row.seeds.loc[seed]

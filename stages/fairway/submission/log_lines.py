@@ -11,14 +11,14 @@ from fairway.tables.metrics import Done, Step
 class Sizes:
     """Bytes: the checkpoint, the network packed, the memory (0 without one), and all the code.
 
-    kind: how the network is packed, as logs name it.
+    compressor: of the network.
     """
 
     checkpoint: int
     network: int
     memory: int
     code: int
-    kind: str
+    compressor: str
 
     @property
     def total(self) -> int:
@@ -59,11 +59,12 @@ def trained(done: Done, steps: int) -> Iterator[str]:
 
 def sizes(found: Sizes) -> Iterator[str]:
     """Sizes of the model before and after packing, of the code, and of all that is handed in."""
-    kind = f"{found.kind}+memory" if found.memory else found.kind
+    network = f"quantized+{found.compressor}"
+    kind = f"{network}+memory" if found.memory else network
     yield f"Serialized model: {found.checkpoint} bytes"
     yield f"Code size: {found.code} bytes"
     if found.memory:
-        yield f"Serialized network {found.kind}: {found.network} bytes"
+        yield f"Serialized network {network}: {found.network} bytes"
         yield f"Serialized memory: {found.memory} bytes"
     yield f"Serialized model {kind}: {found.network + found.memory} bytes"
     yield f"Total submission size {kind}: {found.total} bytes"
@@ -80,7 +81,7 @@ def cache(settings: dict[str, Any] | None) -> Iterator[str]:
 def result(label: str, nats: float, targets: int, bpb: float, seconds: float) -> Iterator[str]:
     """A score, and the same with all its digits. nats: the sum over all targets."""
     loss = nats / targets
-    name = f"final_int6_{label}"
+    name = f"quantized_{label}"
     yield f"{name} val_loss:{loss:.4f} val_bpb:{bpb:.4f} eval_time:{1e3 * seconds:.0f}ms"
     yield f"{name}_exact val_loss:{loss:.8f} val_bpb:{bpb:.8f}"
 

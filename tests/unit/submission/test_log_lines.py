@@ -17,7 +17,7 @@ def lines(steps: int = 500, memory: int = 300, cache: dict | None = CACHE) -> li
         *log_lines.head(1337, "it", 8, TRAINING | {"warmup_steps": 20}),
         log_lines.step(Step(500, 2.37489, 1.0, 22_692.0, 45.126), 600),
         *log_lines.trained(done, 600),
-        *log_lines.sizes(Sizes(9000, 2000, memory, 100, "int6+lzma")),
+        *log_lines.sizes(Sizes(9000, 2000, memory, 100, "lzma")),
         *log_lines.result("sliding_window", 1500.0, 1000, 1.12, 3.0),
         *log_lines.cache(cache),
         *log_lines.result(log_lines.label(cache), 1386.25, 1000, 0.97518432, 7.5),
@@ -29,7 +29,7 @@ def test_the_importer_reads_all_of_it():
     assert (run.seed, run.world_size, run.batch_tokens) == (1337, 8, 2048)
     assert (run.parameters, run.steps, run.train_seconds) == (27_124_848, 500, 560.03)
     assert run.sizes == {"model": 2300, "code": 100, "total": 2400}
-    assert run.result == "final_int6_sliding_window_ngram15_exact"
+    assert run.result == "quantized_sliding_window_ngram15_exact"
     assert (run.val_bpb, run.val_loss) == (0.97518432, 1.38625)
     assert run.eval_seconds == pytest.approx(7.5)
     (point,) = run.points
@@ -43,4 +43,4 @@ def test_a_training_that_its_iterations_ended_did_not_stop_early():
 def test_without_memory_and_cache():
     found = lines(memory=0, cache=None)
     assert not any("memory" in line or "ngram" in line for line in found)
-    assert read_log(found, "log").result == "final_int6_sliding_window_exact"
+    assert read_log(found, "log").result == "quantized_sliding_window_exact"

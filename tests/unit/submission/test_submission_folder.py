@@ -1,11 +1,13 @@
 """A folder as it is made has nothing wrong; each piece that is missing or false gets its line."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,20 @@ from fairway.stage import StageError, sha256_of, write_json
 from fairway.submission.checks import altered, problems
 from fairway.submission.finished import FinishedRow, best_row
 from fairway.submission.folder import record, requirements
-from support.made_up_submission import AUDIT, CODE, LIMITS, ROW, WHO, write_folder, write_run
+from fairway.submission.settings import made_with
+from fairway.workflow.config import resolve_config
+from fairway.workflow.specs import Specs
+from support.configs import SCHEMA, read_default
+from support.made_up_submission import (
+    AUDIT,
+    CODE,
+    LIMITS,
+    ROW,
+    SETTINGS,
+    WHO,
+    write_folder,
+    write_run,
+)
 
 LIMIT = 16_000_000
 
@@ -32,7 +47,8 @@ def folder(results: Path, tmp_path: Path) -> Path:
 
 
 def found(folder: Path, results: Path, limit: int = LIMIT, allow: bool = False) -> list[str]:
-    return [line.replace(f"{folder}/", "") for line in problems(folder, results, limit, allow)]
+    lines = problems(folder, results, limit, allow, SETTINGS)
+    return [line.replace(f"{folder}/", "") for line in lines]
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -67,66 +83,73 @@ def test_what_is_missing_is_named(folder: Path, results: Path, name: str):
     assert found(folder, results) == [f"{name}: missing"]
 
 
-def set_time(path: Path, seconds: float) -> None:
-    made = json.loads(path.read_text())
-    made["seed_results"]["1"]["eval_time_s"] = seconds
-    path.write_text(json.dumps(made))
+def change_record(key: str, value: Any) -> Callable[[Path], None]:
+    """What sets one value of submission.json; key: with points between."""
+
+    def tamper(folder: Path) -> None:
+        path = folder / "submission.json"
+        made = place = json.loads(path.read_text())
+        *outer, last = key.split(".")
+        for name in outer:
+            place = place[name]
+        assert place[last] != value
+        place[last] = value
+        path.write_text(json.dumps(made))
+
+    return tamper
+
+
+FALSE: dict[str, tuple[Any, Any]] = {  # values of submission.json, and those that the run gives
+    "bytes_total": (9, 1520),
+    "val_bpb": (1.4, 1.45),
+    "val_bpb_std": (0.007, 0.07071068),
+    "date": ("2027-01-01", "2026-04-30"),
+    "author": ("Eve", "Ada"),
+    "blurb": ("Better.", "A sentence."),
+    "seed_results.1.artifact_bytes": (1500, 1519),
+    "seed_results.2.val_bpb": (1.3, 1.5),
+    "seed_results.2.val_loss": (2.1, 3.11916231),
+    "seed_results.1.steps": (30_000, 20),
+    "seed_results.1.step_avg_ms": (0.1, 125.0),
+    "seed_results.1.eval_time_s": (1.5, 2.5),
+}
+
+
+@pytest.mark.parametrize("key", FALSE)
+def test_no_value_of_the_record_may_be_another(folder: Path, results: Path, key: str):
+    value, expected = FALSE[key]
+    change_record(key, value)(folder)
+    assert found(folder, results) == [f"submission.json: {key}: {value}; expected {expected}"]
+
+
+def test_no_line_of_a_log_may_be_another(folder: Path, results: Path):
+    """Every figure of every line: times and steps as well as scores."""
+    path = folder / "train_seed1.log"
+    lines = path.read_text().splitlines()
+    assert sum("time:" in line for line in lines) == 2
+    for place, line in enumerate(lines):
+        for figure in re.finditer(r"(?<!\w)\d[\d.]*", line):
+            changed = line[: figure.start()] + "7" + figure[0] + line[figure.end() :]
+            path.write_text("\n".join([*lines[:place], changed, *lines[place + 1 :]]) + "\n")
+            assert found(folder, results) == [
+                f"train_seed1.log:{place + 1}: {changed!r}; expected {line!r}"
+            ]
 
 
 TAMPERED: dict[str, tuple[Callable[[Path], None], str]] = {
-    "bytes_total": (
-        lambda folder: change(
-            folder / "submission.json", '"bytes_total": 1520', '"bytes_total": 9'
-        ),
-        "submission.json: bytes_total 9; measured 1520, 1502 of artifact and 18 of code",
+    "log_time": (
+        lambda folder: change(folder / "train_seed1.log", "eval_time:2500ms", "eval_time:1ms"),
+        "train_seed1.log:14: 'quantized_sliding_window_ngram7 val_loss:2.9112 val_bpb:1.4000 "
+        "eval_time:1ms'; expected 'quantized_sliding_window_ngram7 val_loss:2.9112 val_bpb:1.4000 "
+        "eval_time:2500ms'",
     ),
-    "seed_bytes": (
-        lambda folder: change(folder / "submission.json", '_bytes": 1519', '_bytes": 1500'),
-        "submission.json: seed 1: artifact_bytes 1500; measured 1519",
+    "log_more": (
+        lambda folder: change(folder / "train_seed1.log", "\nseed:1\n", "\nseed:1\nmore\n"),
+        "train_seed1.log:3: 'more'; expected 'world_size:1 grad_accum_steps:8'",
     ),
-    "score": (
-        lambda folder: change(folder / "submission.json", '"val_bpb": 1.45', '"val_bpb": 1.4'),
-        "submission.json: val_bpb 1.40000000; the run's summary has 1.45000000",
-    ),
-    "seed_score": (
-        lambda folder: change(folder / "submission.json", '"val_bpb": 1.5', '"val_bpb": 1.3'),
-        "submission.json: seed 2: val_bpb 1.30000000; the run has 1.50000000",
-    ),
-    "log_score": (
-        lambda folder: change(folder / "train_seed1.log", "val_bpb:1.40000000", "val_bpb:1.3999"),
-        "train_seed1.log: val_bpb 1.39990000; the run has 1.40000000",
-    ),
-    "spread": (
-        lambda folder: change(folder / "submission.json", '_std": 0.07', '_std": 0.007'),
-        "submission.json: val_bpb_std 0.00707107; the run's summary has 0.07071068",
-    ),
-    "loss": (
-        lambda folder: change(folder / "submission.json", '"val_loss": 3.1', '"val_loss": 2.1'),
-        "submission.json: seed 2: val_loss 2.11916231; the run has 3.11916231",
-    ),
-    "time": (
-        lambda folder: set_time(folder / "submission.json", 1.5),
-        "submission.json: seed 1: eval_time_s 1.5; the run has 2.5",
-    ),
-    "log_loss": (
-        lambda folder: change(folder / "train_seed1.log", "val_loss:2.9", "val_loss:1.9"),
-        "train_seed1.log: val_loss 1.91121816; the run has 2.91121816",
-    ),
-    "log_seed": (
-        lambda folder: change(folder / "train_seed1.log", "\nseed:1\n", "\nseed:3\n"),
-        "train_seed1.log: seed 3; expected 1",
-    ),
-    "log_sum": (
-        lambda folder: change(folder / "train_seed1.log", "memory: 1519", "memory: 1000"),
-        "train_seed1.log: total submission size 1,000; expected 1,519, model and code together",
-    ),
-    "log_line": (
-        lambda folder: change(folder / "train_seed2.log", "train_loss:6.5", "train_loss:6.x"),
-        "train_seed2.log:5: train_loss: '6.x000'; expected a number",
-    ),
-    "no_total": (
-        lambda folder: change(folder / "train_seed1.log", "Total", "All"),
-        "train_seed1.log: no line gives the total submission size",
+    "log_ends": (
+        lambda folder: change(folder / "train_seed2.log", "\nquantized", "\n#quantized"),
+        "train_seed2.log:14: '#quantized_sliding_window_ngram7 val_loss",
     ),
     "date": (
         lambda folder: change(folder / "submission.json", "2026-04-30", "30 April"),
@@ -163,13 +186,11 @@ def test_sizes_are_measured(folder: Path, results: Path):
     """Neither the script nor the packed network is taken at its word."""
     (folder / "train_gpt.py").write_bytes(CODE + b"# more\n")
     lines = found(folder, results)
-    assert "train_seed1.log: code 18; measured 25 bytes" in lines
-    assert "submission.json: bytes_total 1520; measured 1527, 1502 of artifact and 25 of code" in (
-        lines
-    )
+    assert "train_seed1.log:8: 'Code size: 18 bytes'; expected 'Code size: 25 bytes'" in lines
+    assert "submission.json: bytes_total: 1520; expected 1527" in lines
     (folder / "train_gpt.py").write_bytes(CODE)
     (results / "models/m/seed2/artifact.bin").write_bytes(b"a" * 2000)
-    assert "train_seed2.log: model 1502; measured 2500 bytes" in found(folder, results)
+    assert "submission.json: bytes_total: 1520; expected 2518" in found(folder, results)
     (results / "memories/t.bin").write_bytes(b"another")
     with pytest.raises(StageError, match=r"memories: no memory [0-9a-f]{12}… in it"):
         found(folder, results)
@@ -180,21 +201,21 @@ def test_seeds_must_be_the_runs(folder: Path, results: Path):
     made["seeds"] = [1]
     del made["seed_results"]["2"]
     (folder / "submission.json").write_text(json.dumps(made))
-    assert found(folder, results) == [
-        "submission.json: seeds: [1]; the run has [1, 2]",
-        "submission.json: seed_results: ['1']; the run has ['1', '2']",
-    ]
+    seeds, missing = found(folder, results)
+    assert seeds == "submission.json: seeds: (1,); expected (1, 2)"
+    assert missing.startswith("submission.json: seed_results.2: nothing; expected {'val_loss': ")
 
 
 def test_all_that_is_wrong_is_listed(folder: Path, results: Path):
     (folder / "README.md").unlink()
-    TAMPERED["score"][0](folder)
-    TAMPERED["log_seed"][0](folder)
-    assert len(found(folder, results)) == 3
+    change_record("val_bpb", 1.4)(folder)
+    change_record("seed_results.2.steps", 3)(folder)
+    TAMPERED["log_time"][0](folder)
+    assert len(found(folder, results)) == 4
 
 
 def test_over_the_limit(folder: Path, results: Path):
-    (line,) = problems(folder, results, 1520, allow_invalid=False)
+    (line,) = problems(folder, results, 1520, False, SETTINGS)
     assert line == f"{folder}: 1,520 bytes; expected less than 1,520"
 
 
@@ -234,15 +255,29 @@ def test_requirements_are_pins_of_what_is_imported(tmp_path: Path):
 
 
 def test_the_command_ends_with_1_if_anything_is_wrong_and_2_for_wrong_flags(
-    folder: Path, results: Path
+    results: Path, tmp_path: Path
 ):
+    """With settings as a configuration gives them, which it finds by what the job recorded."""
+    settings = Specs(resolve_config(read_default(), SCHEMA), tmp_path).write_submission()
+    settings["submission"] = WHO
+    settings["rows"] = {ROW: settings["rows"]["exact15_bayes_memory"]}
+    folder = tmp_path / "folder"
+    write_folder(folder, results, settings=settings)
     command = [sys.executable, STAGES / "check_submission.py", "--results", results]
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess:
         return subprocess.run([*command, *arguments], capture_output=True, text=True)
 
     record_jobs(folder, results)
-    assert run(folder).returncode == 0
+    with pytest.raises(StageError, match=r"specs: no write_submission\.spec\.json, as "):
+        made_with(results)
+    (results / "specs").mkdir()
+    spec = results / "specs" / "write_submission.abc.json"
+    spec.write_text(json.dumps({"settings": settings}))
+    (results / "specs" / "write_submission.aaa.json").write_text("{}")
+    record_jobs(folder, results, sha256_of(spec))
+    done = run(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
     (folder / "README.md").unlink()
     done = run(folder)
     assert (done.returncode, done.stdout) == (1, f"{folder}/README.md: missing\n")
@@ -250,14 +285,14 @@ def test_the_command_ends_with_1_if_anything_is_wrong_and_2_for_wrong_flags(
     assert done.returncode == 2 and "none: no such folder" in done.stderr
 
 
-def record_jobs(folder: Path, results: Path) -> None:
+def record_jobs(folder: Path, results: Path, spec: str = "spec") -> None:
     """Provenance of the tables and of the folder."""
     for job, files in (
         ("aggregate_seeds", [results / "summary.csv", results / "seeds.csv"]),
         ("write_submission", list(folder.iterdir())),
     ):
         wrote = {str(file): {"sha256": sha256_of(file), "bytes": 9} for file in files}
-        value = {"job": f"provenance/{job}", "spec": "s", "read": {}, "sources": {}}
+        value = {"job": f"provenance/{job}", "spec": spec, "read": {}, "sources": {}}
         write_json(results / "provenance" / f"{job}.json", value | {"wrote": wrote})
 
 
