@@ -66,6 +66,10 @@ onstart:
     plan.begin()
 
 
+onsuccess:
+    plan.end()
+
+
 rule all:
     input:
         "results/summary.csv",

@@ -18,9 +18,10 @@ from fairway import provenance
 from fairway.corpus.documents import source_files
 from fairway.corpus.downloads import download_key
 from fairway.rows.entry import NONE, row_seeds
-from fairway.stage import sha256_of, write_json
+from fairway.stage import write_json
 from fairway.workflow import jobs
 from fairway.workflow.config import resolve_config, used, used_memories
+from fairway.workflow.former_specs import namesakes, remove_unused
 from fairway.workflow.specs import Specs
 
 MISSING = "results/specs/missing.json"  # texts of the specs that write_specs is to write
@@ -115,14 +116,15 @@ class Plan:
         what it has just made.
         """
         write_json(Path(MISSING), {"specs": self.missing_specs()})
-        used = provenance.recorded_specs(Path(jobs.FOLDER))
-        for path in self.specs.folder.rglob("*.*.json"):
-            if str(path) not in self.specs.texts and sha256_of(path) not in used:
-                path.unlink()
+        remove_unused(self.specs.folder.rglob("*.*.json"), self.specs.texts)
         now = time.time()
         for path in Path("results").rglob("*"):
             if path.is_file() and path.stat().st_mtime > now:
                 os.utime(path, (now, now))
+
+    def end(self) -> None:
+        """After a run's last job: former specs of its own jobs go, so that KEY.*.json is one."""
+        remove_unused(namesakes(self.specs.texts), self.specs.texts)
 
     def spec(self, stage: str) -> Callable[[Any], str]:
         """Function of wildcards: path of a job's spec, whose time does not count.

@@ -117,6 +117,27 @@ def test_before_a_run_old_specs_go_and_times_become_present(text):
     assert Path(used).stat().st_mtime < 9e9
 
 
+def test_after_a_run_a_stage_has_one_spec():
+    """Until then the former one is of outputs that are there."""
+    former, plan = plan_of(vocabulary=512), plan_of()
+    names = "encode_corpus", "train_tokenizer"
+    old, kept = (Path(former.specs.path(name)) for name in names)
+    new, _ = (Path(plan.specs.path(name)) for name in names)
+    waited_for = Path("results/specs/estimate.0123.json")
+    old.parent.mkdir(parents=True)
+    waited_for.write_text("{}")
+    for each, name in ((plan, names[0]), (former, names[1])):
+        spec = Spec({}, each.specs.sha256(name))
+        Recording(Path(provenance_pattern(name)), spec).finish()
+    for specs in (former.specs, plan.specs):
+        for path, text in specs.texts.items():
+            Path(path).write_text(text)
+    plan.end()
+    assert new.exists() and not old.exists()
+    assert kept.exists(), "its outputs have not been made again"
+    assert waited_for.exists(), "of no job that was asked for"
+
+
 def test_the_time_of_a_file_that_is_waited_for_counts_for_stale_jobs_alone():
     """Or Snakemake leaves them out behind the job that makes the file, though they are forced."""
     plan = plan_of()
