@@ -7,6 +7,7 @@ goes segment by segment, orders from the top, and updates the tables after each 
 import numpy as np
 
 PRIMES = np.array([36313, 27191, 51647, 81929, 131071, 175447, 209591], dtype=np.uint64)
+_BLOCK = 1 << 20  # targets counted at a time
 
 
 class PublishedRule:
@@ -27,10 +28,10 @@ class PublishedRule:
         paired = hashed ^ (self.tokens[targets].astype(np.uint64) * PRIMES[width % 7])
         return (hashed & self.mask).astype(np.int64), (paired & self.mask).astype(np.int64)
 
-    def prefill(self, first: int, last: int, block: int = 1 << 20) -> None:
+    def prefill(self, first: int, last: int) -> None:
         """Count targets first … last without looking anything up."""
-        for start in range(first, last + 1, block):
-            targets = np.arange(start, min(start + block, last + 1))
+        for start in range(first, last + 1, _BLOCK):
+            targets = np.arange(start, min(start + _BLOCK, last + 1))
             for order in self.orders:
                 context, pair = self.keys(targets[targets >= order - 1], order)
                 np.add.at(self.contexts[order], context, 1)

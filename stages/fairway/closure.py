@@ -91,7 +91,7 @@ def _code(file: Path) -> tuple[frozenset[str], ast.Module]:
     tree = ast.parse(file.read_bytes(), filename=str(file))
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     modules: set[str] = set()
-    for node in (tree, *_statements(tree)):
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -102,9 +102,9 @@ def _code(file: Path) -> tuple[frozenset[str], ast.Module]:
     return frozenset(modules), tree
 
 
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements in a syntax tree, with no look at expressions, which are most of it."""
-    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """A module or statement and all within it, with no look at expressions, which are most."""
+    yield node
+    for part in ("body", "orelse", "handlers", "finalbody", "cases"):
         for statement in getattr(node, part, ()):
-            yield statement
-            yield from _statements(statement)
+            yield from statements(statement)

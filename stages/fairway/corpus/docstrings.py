@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from fairway.closure import statements
 from fairway.corpus.packages import find_module, modules_of
 from fairway.progress import Progress
 from fairway.stage import StageError
@@ -85,7 +86,7 @@ def source_docstrings(source: bytes) -> Iterator[str]:
         except (SyntaxError, ValueError):
             return
     attaches = any(name.encode() in source for name in _ATTACHERS)
-    for node in ast.walk(tree) if attaches else _statements(tree):
+    for node in ast.walk(tree) if attaches else statements(tree):  # where all others are
         if isinstance(node, _DOCUMENTED):
             texts = [ast.get_docstring(node, clean=False) or ""]
         elif isinstance(node, ast.Call) and _attaches_text(node.func):
@@ -95,16 +96,6 @@ def source_docstrings(source: bytes) -> Iterator[str]:
         for text in map(inspect.cleandoc, texts):
             if text.strip() and _is_unicode(text):
                 yield text
-
-
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """The node and every statement below it: docstrings hang on statements alone."""
-    yield node
-    for field in ("body", "orelse", "handlers", "finalbody", "cases"):
-        children = getattr(node, field, None)
-        if isinstance(children, list):
-            for child in children:
-                yield from _statements(child)
 
 
 def _attaches_text(function: ast.expr) -> bool:

@@ -126,7 +126,7 @@ def hashed_distributions(
     start: int,
     targets: np.ndarray,
     vocabulary: int,
-    look: Look = GramTable.ask,
+    look: Look,
 ) -> MatchDistributions:
     """Counts of every token of the vocabulary at some targets, had it been the target's token.
 

@@ -29,9 +29,9 @@ class PackedError(Exception):
     """Packed bytes that are not one whole stream of the expected size."""
 
 
-def compress(name: Compressor, raw: bytes, context: LzmaContext = (0, 0, 0)) -> bytes:
+def compress(name: Compressor, raw: bytes) -> bytes:
     """The packed bytes of `raw`."""
-    put, finish = stream(name, len(raw), context)
+    put, finish = stream(name, len(raw))
     return put(raw) + finish()
 
 
