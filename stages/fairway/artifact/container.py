@@ -24,11 +24,13 @@ from fairway.artifact.coders.models import PRESENT, VERSIONS
 from fairway.artifact.coders.named import Coder, CoderName, coder
 from fairway.artifact.sections import (
     SECTIONS,
+    Index,
     check_sizes,
     join,
     read_index,
     require_section,
     sections,
+    unpacked_bytes,
 )
 from fairway.artifact.storage import StoredModel
 from fairway.files.compression import Compressor, PackedError, compress, decompress
@@ -40,7 +42,8 @@ from fairway.stage import StageError, parse_json, require_file
 _NAME = b"FAIRWAY"
 MAGIC = _NAME + bytes([PRESENT])
 _START = len(MAGIC) + 32
-_MOST_RATIO, _FREE_BYTES = 8, 1 << 22  # unpacked sections: 8 times the packed ones and 4 MiB
+_MOST_RATIO, _FREE_BYTES = 3, 20 << 20  # tensors take 3 times the packed sections and 20 MiB
+_MOST_TEXT = 1 << 20  # bytes of the header, and of the index
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,9 @@ def encode(stored: StoredModel, name: CoderName, packer: Coder | None = None) ->
     entries = [[key, size, len(part)] for key, (size, part) in packed.items()]
     header = json.dumps({"compressor": name, "sections": entries}, separators=(",", ":")).encode()
     payload = b"".join(part for _, part in packed.values())
-    require_ratio(sum(size for _, size, _ in entries), len(payload), "artifact")
+    require_text(len(index), "artifact: section index")
+    values = sum(tensor.nbytes for found in tensors.values() for tensor in found)
+    require_room(values, len(payload), "artifact")
     rest = struct.pack("<I", len(header)) + header + payload
     return sealed(MAGIC, rest)
 
@@ -93,31 +98,46 @@ def decode(content: bytes, name: object) -> StoredModel:
         )
     header, position = _header(content, name)
     unpacker = coder(header.compressor, version)
-    _, size, packed = header.sections[0]
-    try:
-        raw = decompress(_of_index(header.compressor), content[position : position + packed], size)
-    except PackedError as error:
-        raise StageError(f"{name}: section index: {error}") from None
-    index = read_index(raw, name)
+    parts = {}
+    for key, size, packed in header.sections:
+        parts[key] = content[position : position + packed], size
+        position += packed
+    index = _index(header.compressor, *parts["index"], name)
+    require_room(unpacked_bytes(index), sum(size for _, _, size in header.sections), name)
     check_sizes(index, {key: size for key, size, _ in header.sections}, unpacker, name)
     tensors = {}
-    for key, shapes in index.shapes().items():
-        position += packed
-        _, size, packed = header.sections[SECTIONS.index(key)]
+    for key, shapes in reversed(index.shapes().items()):  # the integers, nearly all of it, last
         try:
-            part = content[position : position + packed]
-            tensors[key] = unpacker.unpack(key, part, size, shapes)
+            tensors[key] = unpacker.unpack(key, *parts[key], shapes)
         except PackedError as error:
             raise StageError(f"{name}: section {key}: {error}") from None
         require_section(key, tensors[key], name)
     return join(index, tensors)
 
 
-def require_ratio(raw: int, packed: int, name: object) -> None:
-    """Raise StageError for sections that shrink more than trained weights do (1.1 to 4 times)."""
+def _index(compressor: CoderName, packed: bytes, size: int, name: object) -> Index:
+    require_text(size, f"{name}: section index")
+    try:
+        return read_index(decompress(_of_index(compressor), packed, size), name)
+    except PackedError as error:
+        raise StageError(f"{name}: section index: {error}") from None
+
+
+def require_text(size: int, name: str) -> None:
+    """Raise StageError for a header or an index that is larger than any model's."""
+    if size > _MOST_TEXT:
+        raise StageError(f"{name}: {size} bytes; expected at most {_MOST_TEXT}")
+
+
+def require_room(unpacked: int, packed: int, name: object) -> None:
+    """Raise StageError for tensors that shrink more than trained weights do.
+
+    33 million int8 may take 1 bit each; 65 million at least 2, as many as a file of 16 MB holds
+    then; at 8/3 bits there may be any number. It bounds what a reader's memory and time can be.
+    """
     most = _MOST_RATIO * packed + _FREE_BYTES
-    if raw > most:
-        raise StageError(f"{name}: {packed} bytes hold {raw}; expected at most {most}")
+    if unpacked > most:
+        raise StageError(f"{name}: {packed} bytes hold {unpacked}; expected at most {most}")
 
 
 def section_sizes(content: bytes) -> dict[str, dict[str, int]]:
@@ -129,15 +149,15 @@ def section_sizes(content: bytes) -> dict[str, dict[str, int]]:
 def _header(content: bytes, name: object) -> tuple[Header, int]:
     """The header, checked against the file's size, and where the sections start."""
     (length,) = struct.unpack_from("<I", content.ljust(_START + 4, b"\0"), _START)
+    require_text(length, f"{name}: header")
     position = _START + 4 + length
     header = build(Header, parse_json(content[_START + 4 : position], name), f"{name}: header")
     names = [key for key, _, _ in header.sections]
     if names != list(SECTIONS):
-        raise StageError(f"{name}: sections {names}; expected {list(SECTIONS)}")
+        raise StageError(f"{name}: sections {str(names)[:200]}; expected {list(SECTIONS)}")
     rest, packed = len(content) - position, sum(size for _, _, size in header.sections)
     if rest != packed:
         raise StageError(f"{name}: {rest} bytes behind the header; its sections have {packed}")
-    require_ratio(sum(size for _, size, _ in header.sections), packed, name)
     return header, position
 
 

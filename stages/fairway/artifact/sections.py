@@ -40,10 +40,11 @@ class Index:
     def shapes(self) -> dict[str, list[Shape]]:
         """By section, the shapes of its tensors, in the order of the file."""
         result: dict[str, list[Shape]] = {name: [] for name in DTYPES}
+        of_columns = set(self.columns)
         for name, kind, shape in self.tensors:
             result[kind].append(shape)
             if kind in (INT6, INT8):
-                result[SCALE] += [shape[:1], shape[1:]] if name in self.columns else [shape[:1]]
+                result[SCALE] += [shape[:1], shape[1:]] if name in of_columns else [shape[:1]]
         return result
 
 
@@ -97,6 +98,15 @@ def require_kinds(
     for key, kind in kinds.items():
         if kind in (INT6, INT8) and len(shapes[key]) != 2:
             raise StageError(f"{name}: {key}: {kind} of shape {list(shapes[key])}; no matrix")
+
+
+def unpacked_bytes(index: Index) -> int:
+    """What all tensors take in memory."""
+    return sum(
+        math.prod(shape) * np.dtype(DTYPES[section]).itemsize
+        for section, shapes in index.shapes().items()
+        for shape in shapes
+    )
 
 
 def check_sizes(index: Index, sizes: dict[str, int], coder: Coder, name: object) -> None:

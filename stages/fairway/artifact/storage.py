@@ -20,8 +20,11 @@ class RowIntegers:
 
     def dequantise(self) -> Tensor:
         """The float32 matrix that these stand for."""
-        rows = self.integers.float() * self.scale.float()[:, None]
-        return rows if self.columns is None else rows * self.columns.float()
+        values = self.integers.float()
+        values *= self.scale.float()[:, None]
+        if self.columns is not None:
+            values *= self.columns.float()
+        return values
 
     def scales(self) -> list[Tensor]:
         """The scales of the rows, and those of the columns if there are any."""

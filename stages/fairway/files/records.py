@@ -90,7 +90,7 @@ def _items(
             raise StageError(f"{name}: no `{key}`; expected {', '.join(known)}")
     unknown = value.keys() - set(known)
     if unknown and not open_:
-        raise StageError(f"{name}: unknown key {min(unknown)!r}; expected {', '.join(known)}")
+        raise StageError(f"{name}: unknown key {_cut(min(unknown))}; expected {', '.join(known)}")
     hints, place = _hints(kind), f"{name}: " if isinstance(name, Path) else f"{name}."
     return {key: check(hints[key], value[key], place + key) for key in known if key in value}
 
@@ -174,6 +174,10 @@ def _within(value: Any, limits: Within, name: object) -> Any:
 
 
 def _wrong(value: Any, name: object, expected: str) -> StageError:
+    return StageError(f"{name}: {_cut(value)}; expected {expected}")
+
+
+def _cut(value: Any) -> str:
+    """The value as an error shows it."""
     found = repr(value)
-    found = found if len(found) <= 60 else f"{found[:57]}…"
-    return StageError(f"{name}: {found}; expected {expected}")
+    return found if len(found) <= 60 else f"{found[:57]}…"

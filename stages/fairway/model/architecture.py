@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fairway.files.records import Within, build, check_fields
 from fairway.stage import StageError
 
-MOST_LAYERS = 1024  # virtual ones
+MOST_LAYERS = 128  # virtual ones
 MATRICES = ("q", "k", "v", "o", "up", "down")
 KIND_KEYS = {  # by `layers`: keys that the other kind does not have
     "shared": frozenset(
@@ -39,16 +39,16 @@ class ModelConfig:
     rope_base: Annotated[float, Within(_SMALLEST, 1e12)]
     rope_train_length: _Length  # positions that rope_base is meant for
     rope_context: _Length  # positions the model is used with; NTK-scaled if beyond the former
-    bigram_rows: Annotated[int, Within(2, (1 << 31) - 1)]
+    bigram_rows: Annotated[int, Within(2, 1 << 20)]
     bigram_width: _Size
     value_embedding_width: _Size
-    value_embedding_layers: tuple[int, ...]  # virtual layers
+    value_embedding_layers: Annotated[tuple[int, ...], Within(0, MOST_LAYERS)]  # virtual ones
     logit_cap: Annotated[float, Within(_SMALLEST, 1e12)]
     unique_blocks: _Layers
     shared_blocks: _Layers = 0
     loops: _Layers = 0
     lora_rank: Annotated[int, Within(0, _LARGEST)] = 0
-    lora_matrices: tuple[str, ...] = ()
+    lora_matrices: Annotated[tuple[str, ...], Within(0, len(MATRICES))] = ()
     gamma_init: Annotated[float, Within(-1e9, 1e9)] = 0.0  # logit of the shrinkage gate
     gamma_penalty: Annotated[float, Within(-1e9, 1e9)] = 0.0  # times all gates, added to the loss
 

@@ -62,6 +62,6 @@ def require_state(config: ModelConfig, shapes: Mapping[str, Sequence[int]], name
     for key in sorted(expected.keys() | shapes.keys()):
         found, wanted = shapes.get(key), expected.get(key)
         if wanted is None or found is None or tuple(found) != wanted:
-            of_file = "missing" if found is None else f"shape {list(found)}"
+            of_file = "missing" if found is None else f"shape {str(list(found))[:60]}"
             of_model = "no such tensor" if wanted is None else f"shape {list(wanted)}"
             raise StageError(f"{name}: {key[:80]}: {of_file}; its model has {of_model}")

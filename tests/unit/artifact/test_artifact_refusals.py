@@ -86,7 +86,19 @@ def test_the_golden_file_itself_is_read():
             lambda header: header["sections"][1].__setitem__(1, -1),
             r"header.sections\[1\]\[1\]: -1",
         ),
-        (lambda header: header["sections"][1].__setitem__(1, 10**9), ".* bytes hold 10.*at most"),
+        (
+            lambda header: header["sections"][0].__setitem__(1, 10**9),
+            "section index: 10{9} .*most",
+        ),
+        (
+            lambda header: header["sections"][1].__setitem__(1, 10**9),
+            "section int6 has 10{9} bytes",
+        ),
+        (
+            lambda header: header["sections"][0].__setitem__(0, "x" * 10**5),
+            "sections .'xxx.*index",
+        ),
+        (lambda header: header.update({"k" * 10**5: 1}), "header: unknown key 'kkk"),
         (lambda header: header["sections"][1].__setitem__(1, 10**30), "not valid JSON .*number"),
         (lambda header: header["sections"][1].__setitem__(2, 10**9), ".* bytes behind the header"),
         (lambda header: header["sections"][1].__setitem__(1, 7), "section int6 has 7 bytes"),
@@ -120,7 +132,7 @@ def test_bytes_that_are_no_sections():
 
 def test_a_header_longer_than_the_file():
     rest = struct.pack("<I", 2**32 - 1) + b"{}"
-    assert_refused(sealed(MAGIC, rest), "header: no `comp")
+    assert_refused(sealed(MAGIC, rest), f"header: {2**32 - 1} bytes; expected at most 1048576")
 
 
 def embedding(shape: list) -> Callable[[dict], object]:
@@ -133,6 +145,7 @@ def embedding(shape: list) -> Callable[[dict], object]:
         (embedding([-20, 16]), r"index.tensors\[0\]\[2\]\[0\]: -20; expected at least 0"),
         (embedding([2**62, 2**62]), "token_embedding: shape .* its model has shape"),
         (embedding([20, 16, 1]), "token_embedding: shape .* its model has shape"),
+        (embedding([1] * 30_000), "token_embedding: shape .* its model has shape"),
         (embedding([20.0, 16]), r"index.tensors\[0\]\[2\]\[0\]: 20.0; expected a whole number"),
         (
             lambda index: index["tensors"][1].__setitem__(1, "int6"),
@@ -143,8 +156,21 @@ def embedding(shape: list) -> Callable[[dict], object]:
         (lambda index: index["tensors"].append(index["tensors"][3]), "index: a tensor twice"),
         (lambda index: index["tensors"][0].__setitem__(1, "float16"), "section int8 has"),
         (lambda index: index["config"].update(vocabulary=2**40), "config.vocabulary: 10995"),
-        (lambda index: index["config"].update(loops=1024, shared_blocks=1024), "config: .*layers"),
-        (lambda index: index["config"].update(loops=1023), "blocks.*|layers.*"),
+        (lambda index: index["config"].update(loops=128, shared_blocks=128), "config: .*layers"),
+        (lambda index: index["config"].update(loops=127), "blocks.*|layers.*"),
+        (
+            lambda index: index["config"].update(loops=10**6),
+            "config.loops: 1000000; expected 0 to",
+        ),
+        (lambda index: index["config"].update(bigram_rows=2**31 - 1), "config.bigram_rows: 21"),
+        (
+            lambda index: index["config"].update(value_embedding_layers=[1] * 30_000),
+            r"config.value_embedding_layers: .1, 1, .*expected a length of 0 to 128",
+        ),
+        (
+            lambda index: index["config"].update(lora_matrices=["q"] * 7),
+            "config.lora_matrices: .*expected a length of 0 to 6",
+        ),
         (lambda index: index["config"].update(width="16"), "config.width: '16'; expected a whole"),
         (lambda index: index["config"].update(logit_cap=True), "config.logit_cap: True"),
         (lambda index: index["config"].update({"k" * 500: 0}), "config: unknown key"),
@@ -166,14 +192,15 @@ def test_indexes(change: Callable[[dict], object], message: str):
         (b'{"config": {}, "config": {}}', "not valid JSON .*'config' twice"),
         (b'{"config": {"width": 1e999}}', "not valid JSON"),
         (b'\xff{"config": {}}', "not valid JSON"),
-        (b"[" * 3_000_000, "not valid JSON"),
-        (b'{"config": {' + b",".join(b'"%d": 0' % i for i in range(140_000)) + b"}}", ".*index"),
+        (b"[" * 1_000_000, "not valid JSON"),
+        (b" " * 1_100_000, "section index: 1100000 bytes; expected at most 1048576"),
+        (b'{"config": {' + b",".join(b'"%d": 0' % i for i in range(90_000)) + b"}}", ".*index"),
         (
-            b'{"config": {}, "tokenizer_sha256": "", "tensors": [' + b"0," * 900_000 + b"0]}",
+            b'{"config": {}, "tokenizer_sha256": "", "tensors": [' + b"0," * 500_000 + b"0]}",
             ".*",
         ),
     ],
-    ids=["twice", "infinite", "not UTF-8", "deep", "enormous config", "enormous list"],
+    ids=["twice", "infinite", "not UTF-8", "deep", "long", "enormous config", "enormous list"],
 )
 def test_indexes_that_are_strange_json(raw: bytes, message: str):
     assert_refused(with_index(raw), message)

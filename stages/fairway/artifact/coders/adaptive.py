@@ -43,6 +43,7 @@ class Model:
         self, counts: np.ndarray, blocks: Blocks, mirror: np.ndarray | None = None
     ) -> None:
         self._counts, self._blocks, self._mirror = counts.astype(np.int64), blocks, mirror
+        self._total = int(self._counts.sum())
         self.seen = 0
 
     def next_block(self) -> int:
@@ -52,8 +53,8 @@ class Model:
     def frequencies(self) -> np.ndarray:
         """Whole numbers, all but 1 of each symbol's share of 2²⁴; int64 (size,)."""
         free = _TOTAL - len(self._counts)
-        result = self._counts * free // self._counts.sum()
-        result[np.argmax(result)] += free - result.sum()
+        result = self._counts * free // self._total
+        result[result.argmax()] += free - result.sum()
         return result
 
     def add(self, symbols: np.ndarray) -> None:
@@ -62,8 +63,10 @@ class Model:
         self._counts += new
         if self._mirror is not None:
             self._counts += new[self._mirror]
-        if self._counts.sum() > _LARGEST:
+        self._total += COUNT * len(symbols) * (1 if self._mirror is None else 2)
+        if self._total > _LARGEST:
             self._counts = (self._counts + 1) // 2
+            self._total = int(self._counts.sum())
         self.seen += len(symbols)
 
 
@@ -76,14 +79,14 @@ class Encoder:
     def put(self, symbols: np.ndarray, model: Model) -> None:
         """Code integers (count,), and let the model learn them."""
         for block in _blocks(len(symbols), model):
-            self._blocks.append((symbols[block].astype(np.int32), model.frequencies()))
+            self._blocks.append((symbols[block], model.frequencies()))
             model.add(symbols[block])
 
     def finish(self) -> bytes:
         """Everything put, as little-endian words of 32 bits."""
         coder = constriction.stream.stack.AnsCoder()
         for symbols, frequencies in reversed(self._blocks):
-            coder.encode_reverse(symbols, _categorical(frequencies))
+            coder.encode_reverse(symbols.astype(np.int32), _categorical(frequencies))
         return coder.get_compressed().astype("<u4").tobytes()
 
 
@@ -101,8 +104,8 @@ class Decoder:
             raise PackedError(str(error)) from None
 
     def take(self, count: int, model: Model) -> np.ndarray:
-        """The next symbols, int32 (count,); the model learns them."""
-        symbols = np.empty(count, np.int32)
+        """The next symbols, uint8 (count,), no model having more; the model learns them."""
+        symbols = np.empty(count, np.uint8)
         for block in _blocks(count, model):
             length = block.stop - block.start
             symbols[block] = self._coder.decode(_categorical(model.frequencies()), length)

@@ -8,7 +8,6 @@ below it by one distribution each, nearly flat.
 """
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -47,7 +46,7 @@ def unpack_floats(decoder: Decoder, models: Models, shape: Shape) -> np.ndarray:
     if not size:
         return _unpack_bytes(decoder, models, shape)
     values = _unpack_palette(decoder, models, size, dtype)
-    which = decoder.take(count, models.even(size)) if size > 1 else np.zeros(count, np.int32)
+    which = decoder.take(count, models.even(size)) if size > 1 else np.zeros(count, np.uint8)
     return values[which].reshape(shape)
 
 
@@ -81,8 +80,9 @@ def _pack_bytes(encoder: Encoder, models: Models, tensor: np.ndarray) -> None:
     exponents = (top & ~np.uint8(SIGN)).reshape(_row_count(models, tensor.shape), -1)
     means = exponents.sum(axis=1, dtype=np.int64) // (2 * exponents.shape[1])
     encoder.put(means, models["mean", 0])
-    for context, places in _by_row(means, top.size):
-        encoder.put(top[places], models["top", context])
+    rows = top.reshape(exponents.shape)
+    for mean in np.unique(means).tolist():
+        encoder.put(rows[means == mean].reshape(-1), models["top", mean])
     for index, plane in enumerate(lower):
         encoder.put(plane, models["low", index])
 
@@ -92,8 +92,11 @@ def _unpack_bytes(decoder: Decoder, models: Models, shape: Shape) -> np.ndarray:
     found = np.empty((dtype.itemsize, count), np.uint8)
     if count:
         means = decoder.take(_row_count(models, shape), models["mean", 0])
-        for context, places in _by_row(means, count):
-            found[-1, places] = decoder.take(len(places), models["top", context])
+        rows = found[-1].reshape(len(means), -1)
+        for mean in np.unique(means).tolist():
+            chosen = np.flatnonzero(means == mean)
+            top = decoder.take(len(chosen) * rows.shape[1], models["top", mean])
+            rows[chosen] = top.reshape(len(chosen), -1)
         for index, plane in enumerate(found[:-1]):
             plane[:] = decoder.take(count, models["low", index])
     return from_planes(found, dtype).reshape(shape)
@@ -104,10 +107,3 @@ def _row_count(models: Models, shape: Shape) -> int:
     least = LONG_ROW if models.version.refined else 0
     apart = len(shape) == 2 and DTYPES[models.kind] == "<f2" and shape[1] >= least
     return shape[0] if apart else 1
-
-
-def _by_row(means: np.ndarray, count: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Means, rising, and the places, of `count` in all, in the rows that have them."""
-    places = np.arange(count).reshape(len(means), -1)
-    for mean in np.unique(means).tolist():
-        yield mean, places[means == mean].reshape(-1)

@@ -11,7 +11,7 @@ of tokens that training never met are so alike that most of their bits are saved
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import numpy as np
@@ -21,10 +21,12 @@ from fairway.artifact.coders.models import EVEN, LIMITS, Models
 from fairway.artifact.coders.references import differences, find_references, sums
 
 Shape = tuple[int, ...]
+Contexts = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _ROW_OCTAVES, _COLUMN_OCTAVES = (-16, 7), (-8, 8)  # of the means that have a class of their own
 # What a class costs and what it saves are in balance at these, of lines of so many integers:
 # (from how many on, eighths of an octave).
 _STEPS = (400, 1), (100, 2), (25, 4), (0, 8)
+_TOGETHER = 1 << 18  # integers whose places are looked up at a time
 
 
 def pack_integers(encoder: Encoder, models: Models, integers: np.ndarray) -> None:
@@ -39,9 +41,13 @@ def pack_integers(encoder: Encoder, models: Models, integers: np.ndarray) -> Non
     rows, columns = classes(coded)
     encoder.put(rows, models["row", 0])
     encoder.put(columns, models["column", 0])
-    flat = coded.reshape(-1).astype(np.int16) + limit
-    for context, places in by_context(contexts(rows, columns)):
-        encoder.put(flat[places], models["integer", context])
+    groups = Groups(rows, columns, contexts)
+    flat = coded.reshape(-1)
+    grouped = np.empty(groups.starts[-1], np.uint8)
+    for part, places in groups.places():
+        grouped[part] = flat[places] + np.int16(limit)
+    for context, part in groups.parts():
+        encoder.put(grouped[part], models["integer", context])
 
 
 def unpack_integers(decoder: Decoder, models: Models, shape: Shape) -> np.ndarray:
@@ -53,11 +59,15 @@ def unpack_integers(decoder: Decoder, models: Models, shape: Shape) -> np.ndarra
             references |= found.astype(np.int64) << 8 * place
     rows = decoder.take(shape[0], models["row", 0]).astype(np.int16)
     columns = decoder.take(shape[1], models["column", 0]).astype(np.int16)
-    flat = np.zeros(math.prod(shape), np.int8)
-    of_each = contexts(rows, columns) if models.version.refined else first_contexts(rows, columns)
-    for context, places in by_context(of_each):
-        flat[places] = decoder.take(len(places), models["integer", context]) - limit
-    return sums(flat.reshape(shape), references, limit)
+    groups = Groups(rows, columns, contexts if models.version.refined else first_contexts)
+    grouped = np.empty(groups.starts[-1], np.uint8)
+    for context, part in groups.parts():
+        grouped[part] = decoder.take(part.stop - part.start, models["integer", context])
+    flat = np.full(math.prod(shape), limit, np.uint8)
+    for part, places in groups.places():
+        flat[places] = grouped[part]
+    flat -= np.uint8(limit)  # modulo 256, which is what int8 takes
+    return sums(flat.view(np.int8).reshape(shape), references, limit)
 
 
 def _places(rows: int) -> range:
@@ -117,11 +127,41 @@ def _zeroed(of_each: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
     return of_each
 
 
-def by_context(of_each: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Contexts, rising, and the places (in a flat matrix, rising) of the integers in them."""
-    flat = of_each.reshape(-1)
-    order = np.argsort(flat, kind="stable")
-    ends = np.cumsum(np.bincount(flat, minlength=1))
-    for context in range(1, len(ends)):
-        if ends[context - 1] < ends[context]:
-            yield context, order[ends[context - 1] : ends[context]]
+class Groups:
+    """The integers of a matrix, context by context, rising, and row by row in each.
+
+    starts: where each context from 1 on starts among them, and the end, int64 (contexts,). Places
+    are looked up for some rows at a time: for all at once they would take many times the matrix.
+    """
+
+    def __init__(self, rows: np.ndarray, columns: np.ndarray, of: Contexts) -> None:
+        """rows, columns: the classes, int16; of: what makes contexts of them."""
+        self._rows, self._columns, self._of = rows, columns, of
+        lines = [np.unique(found, return_counts=True) for found in (rows, columns)]
+        (kinds, heights), (others, widths) = lines
+        areas = np.outer(heights, widths).reshape(-1)
+        sizes = np.bincount(of(kinds, others).reshape(-1), areas, minlength=1).astype(np.int64)
+        self.starts = np.cumsum(sizes) - sizes[0]
+
+    def parts(self) -> Iterator[tuple[int, slice]]:
+        """Contexts that have integers, and where these are."""
+        for context in range(1, len(self.starts)):
+            part = slice(*self.starts[context - 1 : context + 1].tolist())
+            if part.start < part.stop:
+                yield context, part
+
+    def places(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Parts of the groups, all in the end, and the places of their integers in the matrix,
+        flat, int64."""
+        width, ends = len(self._columns), self.starts.tolist()
+        height = max(1, _TOGETHER // max(1, width))
+        for row in range(0, len(self._rows), height):
+            flat = self._of(self._rows[row : row + height], self._columns).reshape(-1)
+            places = np.argsort(flat, kind="stable") + row * width
+            sizes = np.bincount(flat, minlength=1)
+            stop = int(sizes[0])
+            for context in (np.flatnonzero(sizes[1:]) + 1).tolist():
+                start, stop = stop, stop + int(sizes[context])
+                part = slice(ends[context - 1], ends[context - 1] + stop - start)
+                ends[context - 1] = part.stop
+                yield part, places[start:stop]

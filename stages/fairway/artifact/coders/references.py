@@ -7,6 +7,7 @@ from fairway.files.compression import PackedError
 _BLOCK = 1024  # rows that are compared with all others at a time
 _NAMING = 2  # bits that a row takes to say that it refers to another, or to none
 _SIXTEENTHS, _MOST = 16, 1 << 12
+_TOGETHER = 1 << 16  # integers that are added at a time
 
 
 def find_references(integers: np.ndarray) -> np.ndarray:
@@ -54,19 +55,23 @@ def differences(integers: np.ndarray, references: np.ndarray, limit: int) -> np.
 
 
 def sums(coded: np.ndarray, references: np.ndarray, limit: int) -> np.ndarray:
-    """The inverse of `differences`; PackedError for a reference to a row that is not earlier.
+    """The inverse of `differences`, in place; PackedError for a row that refers to no earlier one.
 
-    A chain of references is half as long after each turn of the loop.
+    A chain of references is half as long after each turn of the loop. Later rows come first, so
+    that the rows which they add are as the turn found them.
     """
     if (references > np.arange(len(references))).any():
         raise PackedError("a row refers to one that is not before it")
-    result = np.vstack([np.zeros((1, coded.shape[1]), np.int8), coded])
-    ahead = np.concatenate([np.zeros(1, np.int64), references])  # each row and the zeros in front
-    while ahead.any():
-        result = _within(result.astype(np.int16) + result[ahead], limit)
-        ahead = ahead[ahead]
-    return result[1:]
+    ahead, height = references - 1, max(1, _TOGETHER // max(1, coded.shape[1]))
+    while len(rows := np.flatnonzero(ahead >= 0)):
+        for stop in range(len(rows), 0, -height):
+            some = rows[max(0, stop - height) : stop]
+            coded[some] = _within(np.add(coded[some], coded[ahead[some]], dtype=np.int16), limit)
+        ahead[rows] = ahead[ahead[rows]]
+    return coded
 
 
 def _within(values: np.ndarray, limit: int) -> np.ndarray:
-    return ((values + limit) % (2 * limit + 1) - limit).astype(np.int8)
+    """int16 in ±2 · limit, made int8 in ±limit."""
+    turn = np.int16(2 * limit + 1)
+    return (values - turn * (values > limit) + turn * (values < -limit)).astype(np.int8)
