@@ -28,7 +28,7 @@ def configs(draw) -> ModelConfig:
     if not depth:
         unique = depth = 1
     layers = draw(st.lists(st.integers(0, depth - 1), max_size=3))
-    matrices = draw(st.lists(st.sampled_from(MATRICES), max_size=7))
+    matrices = draw(st.lists(st.sampled_from(MATRICES), max_size=6))
     return ModelConfig(
         **SIZES,
         heads=4,
