@@ -33,8 +33,13 @@ def tiny_config(**changes: object) -> ModelConfig:
 
 def tiny_model(seed: int = 0, **changes: object) -> Model:
     """A model whose every tensor is random, so that nothing is multiplied by 0 or 1."""
+    return random_model(tiny_config(**changes), seed)
+
+
+def random_model(config: ModelConfig, seed: int = 0) -> Model:
+    """As tiny_model, of any size."""
     generator = torch.Generator().manual_seed(seed)
-    model = initialize(Model(tiny_config(**changes)), generator)
+    model = initialize(Model(config), generator)
     with torch.no_grad():
         for tensor in model.parameters():
             tensor += 0.1 * torch.randn(tensor.shape, generator=generator)

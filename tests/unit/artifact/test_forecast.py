@@ -83,6 +83,10 @@ def test_trained_artifacts_were_forecast_within_two_percent(name: str) -> None:
         ({"bits_per_weight": 4.0}, "lzma", 619_052),
         ({"bits_per_weight": 3.5}, "ans", 509_558),
         ({"bits_per_weight": 3.5}, "lzma", 557_165),
+        ({"bits_per_weight": 4.0}, "zstd", 649_677),
+        ({"bits_per_weight": 3.0}, "zstd", 516_271),
+        ({"bits_per_weight": 4.0}, "brotli", 594_148),
+        ({"bits_per_weight": 3.0}, "brotli", 472_781),
         ({"clip_sigmas": [8.0, 20.0]}, "ans", 607_199),
         ({"clip_sigmas": [8.0, 20.0]}, "lzma", 625_418),
         ({"clip_sigmas": [12.85, 20.0]}, "ans", 583_267),
@@ -110,8 +114,8 @@ def test_a_packed_model_of_gaussian_tensors_was_forecast(name: str, sigmas: tupl
     found = forecast(model, 1024)
     for section in (INT6, INT8, "float16"):
         assert found.parts[section] == pytest.approx(sizes[section]["packed"], rel=0.05), section
-    for section in ("float32", "index"):
-        assert found.parts[section] == pytest.approx(sizes[section]["packed"], abs=600), section
+    for section, most in (("float32", 600), ("index", 100)):
+        assert found.parts[section] == pytest.approx(sizes[section]["packed"], abs=most), section
 
 
 def gaussian_model(model: dict, sigmas: tuple | None) -> StoredModel:
