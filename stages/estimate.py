@@ -26,6 +26,7 @@ from fairway.codec.ledger import decoder_files
 from fairway.corpus.manifest import Manifest
 from fairway.files.spec import read_spec
 from fairway.stage import StageError, atomic_output
+from fairway.submission.script import script
 from fairway.workflow.config import checked_config, used
 from fairway.workflow.estimation import CorpusSizes, estimate
 from fairway.workflow.estimation import as_markdown as cost_table
@@ -45,7 +46,7 @@ def main() -> None:
     config = checked_config(read_spec(arguments.spec, dict).settings, arguments.spec)
     corpus = corpus_sizes(config, arguments.manifest, arguments.manifest_spec)
     sizes = row_sizes(config, corpus, code_size)
-    size = size_table(sizes, config["limits"]["artifact_bytes"])
+    size = size_table(sizes, config["limits"]["artifact_bytes"], len(script({})))
     try:
         text = f"{costs(config, corpus)}\n{size}"
     except StageError:  # a speed that is not declared, which bytes do not take

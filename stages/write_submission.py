@@ -16,8 +16,7 @@ from fairway.start import run
 import shutil
 from typing import TYPE_CHECKING
 
-from fairway.bundle import bundle, code_files
-from fairway.closure import STAGES, imported_packages
+from fairway.closure import STAGES
 from fairway.files.spec import read_spec
 from fairway.model.architecture import ModelConfig
 from fairway.provenance import Recording
@@ -25,7 +24,8 @@ from fairway.stage import StageError, stage_parser
 from fairway.submission.checks import problems
 from fairway.submission.finished import FinishedRow, best_row
 from fairway.submission.folder import files, requirements
-from fairway.submission.settings import Script, SubmissionSettings
+from fairway.submission.script import packages, script
+from fairway.submission.settings import SubmissionSettings
 from fairway.training.settings import ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:  # never imported, only named: the code that is packed is code of this stage
@@ -33,27 +33,13 @@ if TYPE_CHECKING:  # never imported, only named: the code that is packed is code
 
     PACKED = train_gpt
 
-SCRIPTS = (
-    *("train_gpt.py", "encode_corpus.py", "train_model.py", "quantize_model.py"),
-    *("pack_artifact.py", "pack_memory.py", "score_targets.py", "count_ngrams.py"),
-)
 PINNED = STAGES.parent / "envs" / "requirements.txt"
-
-
-def script(entry: Script) -> bytes:
-    """train_gpt.py of a row. entry: its settings and those of its stages."""
-    return bundle(code_files(SCRIPTS), "train_gpt", entry)
 
 
 def require_model(model: ModelSettings) -> None:
     """Raise StageError unless a model's sections are what its stages take."""
     config = ModelConfig.from_settings(model["architecture"], model["vocabulary"])
     TrainingSettings.from_settings(model["training"]).require_context(config.rope_context)
-
-
-def packages() -> set[str]:
-    """Installed packages that the script imports."""
-    return {name for path in SCRIPTS for name in imported_packages(STAGES / path)}
 
 
 def main() -> None:

@@ -29,9 +29,12 @@ class RowSizes:
     memory: int | None
     code: int
 
-    def together(self, network: int) -> int:
-        """With a network of so many bytes; a memory that is not known is left out."""
-        return network + (self.memory or 0) + self.code
+    def together(self, network: int, code: int | None = None) -> int:
+        """With a network of so many bytes; a memory that is not known is left out.
+
+        code: in place of the row's own.
+        """
+        return network + (self.memory or 0) + (self.code if code is None else code)
 
 
 def row_sizes(config: Config, corpus: CorpusSizes | None, code: Code) -> list[RowSizes]:
@@ -53,12 +56,12 @@ def _network(config: Config, model: str) -> Forecast:
     return forecast(config["models"][model], config["corpus"]["vocabulary"])
 
 
-def as_markdown(sizes: list[RowSizes], limit: int) -> str:
-    """The sizes as a table, and what they lie below."""
-    return "\n".join(_lines(sizes, limit)) + "\n"
+def as_markdown(sizes: list[RowSizes], limit: int, script: int) -> str:
+    """The sizes as a table, and what they lie below; script: bytes of what is handed in."""
+    return "\n".join(_lines(sizes, limit, script)) + "\n"
 
 
-def _lines(sizes: list[RowSizes], limit: int) -> Iterator[str]:
+def _lines(sizes: list[RowSizes], limit: int, script: int) -> Iterator[str]:
     yield (
         "| rows | network | between | bits per weight | memory | code | together | of the limit |"
     )
@@ -82,3 +85,8 @@ def _lines(sizes: list[RowSizes], limit: int) -> Iterator[str]:
     for each in sizes:
         if each.together(each.network.high) >= limit:
             yield f"\nIt may not fit: {', '.join(each.rows)}."
+        elif each.network.expected and each.together(each.network.high, script) >= limit:
+            yield (
+                f"\nIt may not fit as handed in, with {script:,} bytes of code that trains and "
+                f"scores it (`./run submission`): {', '.join(each.rows)}."
+            )

@@ -128,7 +128,7 @@ def test_rows_that_need_the_same_are_one_line() -> None:
     assert [each.code for each in found] == [13, 11, 13, 12]
     assert [each.memory for each in found] == [0, 0, 460_000, 460_000]
     assert found[3].network.expected == 0 and found[3].together(0) == 460_012
-    table = as_markdown(found, LIMIT)
+    table = as_markdown(found, LIMIT, 100)
     assert "| memory_only | 0 |  |  | 460,000 | 12 | 460,012 | 2.9% |" in table
     assert "may not fit" not in table
 
@@ -144,11 +144,23 @@ def test_a_memory_of_a_text_that_is_not_known_is_left_out() -> None:
         found = row_sizes(config, None, lambda network, decodable: 0)[2]
         assert found.memory == expected
     config["memories"]["training"] |= {"budget": "all", "size": None}
-    assert "| not known |" in as_markdown(row_sizes(config, None, lambda *_: 0), LIMIT)
+    assert "| not known |" in as_markdown(row_sizes(config, None, lambda *_: 0), LIMIT, 0)
 
 
 def test_rows_that_may_not_fit_are_named() -> None:
     config = resolve_config(read_default(), SCHEMA)
     config["memories"]["training"] |= {"budget": "bytes", "size": 15_900_000}
-    table = as_markdown(row_sizes(config, None, lambda *_: 0), LIMIT)
+    table = as_markdown(row_sizes(config, None, lambda *_: 0), LIMIT, 0)
     assert "It may not fit: exact15_bayes_memory." in table
+
+
+def test_rows_that_may_not_fit_as_handed_in_are_named() -> None:
+    found = row_sizes(resolve_config(read_default(), SCHEMA), CORPUS, lambda *_: 70_000)
+    most = found[0].network.high
+    table = as_markdown(found[:1], most + 100_000, 99_999)
+    assert "may not fit" not in table
+    table = as_markdown(found[:1], most + 100_000, 100_000)
+    rows = "neural, exact15_adaptive, exact15_bayes"
+    assert "It may not fit as handed in, with 100,000 bytes of code that trains" in table
+    assert table.endswith(f"(`./run submission`): {rows}.\n")
+    assert "handed in" not in as_markdown(found[3:], 10, 100_000), "it has no network"
