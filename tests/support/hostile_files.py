@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fairway.artifact import container
+from fairway.artifact.coders.named import CoderName
 from fairway.artifact.quantized import QuantizedModel
 from fairway.audit.evidence import AuditTargets, CacheEvidence, ModelEvidence
 from fairway.codec.file import Codec
@@ -43,6 +44,7 @@ TARGETS = 400
 TOKENS = random_tokens(TARGETS + 1)
 TOKENS[200:400] = TOKENS[:200]
 PLAN = WindowPlan(TARGETS, 24, 8)
+OTHER_ARTIFACTS = ("zstd", True), ("ans", False), ("zstd", False)  # coder, whether searched
 WANTED = AuditTargets(np.array([5, 210]), np.array([100]))
 MATCH, BY_ORDER = CacheSettings.from_settings(EXACT), CacheSettings.from_settings(ORDERS)
 
@@ -62,9 +64,20 @@ def saved(save: Callable[[Path], Any], folder: Path, suffix: str) -> bytes:
     return path.read_bytes()
 
 
-def packed() -> bytes:
+def of_any(damage: Callable, *others: Callable[[], bytes]) -> Callable:
+    """Damages of the valid file, or of others that are as valid."""
+    made = [cache(other) for other in others]
+
+    def damaged(content: bytes, generator: np.random.Generator) -> bytes:
+        place = int(generator.integers(len(made) + 1))
+        return damage(made[place - 1]() if place else content, generator)
+
+    return damaged
+
+
+def packed(name: CoderName, searched: bool) -> bytes:
     """A tiny artifact."""
-    return container.encode(tiny_quantized().stored, "zstd")
+    return container.encode(tiny_quantized(searched=searched).stored, name)
 
 
 def read_artifact(path: Path) -> None:
@@ -129,7 +142,10 @@ def _weights_and_texts(folder: Path) -> dict[str, tuple]:
         ResumeFile(path, {"seed": 1}).save(resume)
 
     return {
-        "artifact": (packed, artifact, read_artifact),
+        "artifact": (
+            partial(packed, "ans", searched=True),
+            of_any(artifact, *(partial(packed, *kind) for kind in OTHER_ARTIFACTS)), read_artifact,
+        ),
         "fwtx": (
             lambda: _codec().compress(repetitive_tokens(25)), fwtx,
             lambda path: _codec().decompress(path.read_bytes(), path),
@@ -144,8 +160,11 @@ def _weights_and_texts(folder: Path) -> dict[str, tuple]:
             lambda path: Checkpoint.load(path).model(),
         ),
         "quantized": (
-            lambda: with_file(tiny_quantized().save, suffix=".safetensors"),
-            partial(tensors, folder / "changed.safetensors"),
+            lambda: with_file(tiny_quantized(searched=True).save, suffix=".safetensors"),
+            of_any(
+                partial(tensors, folder / "changed.safetensors"),
+                lambda: with_file(tiny_quantized().save, suffix=".safetensors"),
+            ),
             lambda path: QuantizedModel.load(path).stored.state(),
         ),
         "resume": (

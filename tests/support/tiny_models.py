@@ -5,10 +5,13 @@ import torch
 
 from fairway.artifact.calibration import gather_hessians
 from fairway.artifact.gptq import GptqSettings
-from fairway.artifact.quantization import QuantizedModel, matrices, quantize
+from fairway.artifact.kinds import storage_kinds
+from fairway.artifact.quantization import FP16_MANTISSA, QuantizedModel, matrices, quantize
+from fairway.artifact.steps import prepare_search
 from fairway.model.architecture import ModelConfig
 from fairway.model.initialization import initialize
 from fairway.model.network import Model
+from fairway.model.shapes import state_shapes
 
 VOCABULARY = 300
 CONTEXT = 24
@@ -53,10 +56,23 @@ def random_tokens(count: int, seed: int = 0) -> np.ndarray:
     return generator.integers(0, VOCABULARY, count).astype(np.uint16)
 
 
-def tiny_quantized(seed: int = 0, fp16_below: int = 4096) -> QuantizedModel:
-    """A quantised tiny model with tensors of all four kinds."""
+def tiny_quantized(
+    seed: int = 0, fp16_below: int = 4096, searched: bool = False
+) -> QuantizedModel:
+    """A quantised tiny model with tensors of all four kinds.
+
+    searched: its steps are, as in the shipped configurations. Then the matrices' columns have
+    scales too, all integers are int8, and fp16 have six bits of mantissa.
+    """
     model = tiny_model(seed)
     sequences = random_tokens(20 * CONTEXT, seed).astype(np.int64).reshape(-1, CONTEXT)
     hessians = gather_hessians(model, matrices(model), sequences, 4)
-    settings = GptqSettings(block=16)
-    return quantize(model, hessians, settings, fp16_below, TOKENIZER_SHA256, PROVENANCE)[0]
+    choice, settings = None, GptqSettings(block=16)
+    if searched:
+        kinds = storage_kinds(state_shapes(model.config), fp16_below)
+        search = prepare_search(
+            model, hessians, kinds, sequences, sequences.size, settings.damping
+        )
+        choice = search.choice(bits_per_weight=4.0)
+    about = fp16_below, TOKENIZER_SHA256, PROVENANCE, choice, 6 if searched else FP16_MANTISSA
+    return quantize(model, hessians, settings, *about)[0]
