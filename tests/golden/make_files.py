@@ -34,6 +34,7 @@ from fairway.counting.order_counts import OrderCountsWriter
 from fairway.model.architecture import ModelConfig
 from fairway.model.shapes import state_shapes
 from fairway.scoring.scores import Scores
+from fairway.stage import sha256_of
 
 FOLDER = Path(__file__).resolve().parent / "files"
 VOCABULARY = 258
@@ -232,7 +233,10 @@ def main() -> None:
         beside = content_of(name)
         if beside.exists() and beside.read_text() != text:
             sys.exit(f"error: {beside}: other content; a new version takes a new name")
+        new = [FOLDER / name] if beside.exists() else [FOLDER / name, beside]
         beside.write_text(text)
+        with (FOLDER.parent / "SHA256SUMS").open("a") as sums:
+            sums.writelines(f"{sha256_of(path)}  {path.name}\n" for path in new)
         print(f"{FOLDER / name}: {(FOLDER / name).stat().st_size:,} bytes")
 
 

@@ -3,6 +3,7 @@
 `make_files.py` says how each was made; what is in it stands beside it, as JSON.
 """
 
+import hashlib
 import json
 import re
 import struct
@@ -36,6 +37,7 @@ from fairway.counting.settings import CacheSettings
 from fairway.files import compression
 from fairway.scoring import scores
 from fairway.scoring.scores import Scores
+from fairway.stage import sha256_of
 from golden import second_reader
 from golden.make_files import FOLDER, MAKERS, ByteText, content_of
 from support.tiny_models import tiny_quantized
@@ -62,6 +64,13 @@ def test_every_version_that_is_written_has_a_golden_file():
     for name, number in PRESENT.items():
         assert any(file.startswith(f"{name}.v{number}.") for file in kept), (name, number)
     assert kept >= MAKERS.keys()
+
+
+def test_no_golden_file_is_ever_changed():
+    """As `sha256sum -c ../SHA256SUMS` in their folder says."""
+    lines = (FOLDER.parent / "SHA256SUMS").read_text().splitlines()
+    found = [f"{sha256_of(path)}  {path.name}" for path in sorted(FOLDER.iterdir())]
+    assert found == sorted(lines, key=lambda line: line[66:])
 
 
 def assert_same(found: tuple, expected: list, kind: str) -> None:
@@ -99,14 +108,24 @@ def parts_of(tensor: RowIntegers | torch.Tensor) -> tuple[np.ndarray, ...]:
     return (tensor.numpy(),)
 
 
+def as_floats(values: np.ndarray, *scales: np.ndarray) -> bytes:
+    """The float32 values that a tensor stands for, as the page has it."""
+    result = values.astype(np.float32)
+    for scale, shape in zip(scales, ((-1, 1), (1, -1)), strict=False):
+        result = result * scale.astype(np.float32).reshape(shape)
+    return result.tobytes()
+
+
 @pytest.mark.parametrize("name", ARTIFACTS)
 def test_a_second_reader_gives_the_same(name: str):
     path, content = golden(name)
     index, tensors = second_reader.read(path.read_bytes())
     assert index["config"] == content["config"]
     assert index["tensors"] == [entry[:3] for entry in content["tensors"]]
+    matrices = read_artifact(path).state()
     for key, kind, _, *values in content["tensors"]:
         assert_same(tensors[key], values, kind)
+        assert as_floats(*tensors[key]) == matrices[key].numpy().tobytes()
 
 
 @pytest.mark.parametrize("name", CODERS)
@@ -119,12 +138,14 @@ def test_a_second_reader_gives_the_same_of_a_quantised_model(name: str, fp16_bel
         columns = torch.arange(tensor.integers.shape[1]).half() + 0.5
         stored.tensors[key] = replace(tensor, columns=columns)
     _, tensors = second_reader.read(encode(stored, name))
+    matrices = stored.state()
     assert ("int8" in stored.kinds.values()) == (fp16_below == 0)
     assert tensors.keys() == stored.tensors.keys()
     for key, tensor in stored.tensors.items():
         for found, expected in zip(tensors[key], parts_of(tensor), strict=True):
             assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
             assert found.tobytes() == expected.tobytes(), key
+        assert as_floats(*tensors[key]) == matrices[key].numpy().tobytes()
 
 
 def test_the_second_reader_knows_nothing_of_the_first():
@@ -149,10 +170,19 @@ def test_memory(compressor: str):
     )
 
 
+def test_the_header_of_a_memory_is_as_the_page_says():
+    path, content = golden("memory.v1.lzma.bin")
+    magic, sum_, tokenizer, *numbers = struct.unpack_from("<8s32s32sIIB", path.read_bytes())
+    assert magic == b"FWMEMRY\x01" and tokenizer.hex() == content["tokenizer_sha256"]
+    assert sum_ == hashlib.sha256(path.read_bytes()[40:]).digest()
+    assert numbers == [content["vocabulary"], len(content["tokens"]), 0]
+
+
 def test_fwtx(tmp_path: Path):
     """The row's floats are products and quotients, so they are the same on any machine.
 
-    Only the versions of the packages are, as they have to be, those of the day it was made.
+    A file is bound to the versions of the packages that made it: these 12 bytes, and the CRC that
+    covers them, are made those at hand, as the page says. Nothing else is.
     """
     path, content = golden("fwtx.v2.bin")
     header, code = read_header(path.read_bytes(), path)

@@ -27,7 +27,7 @@ from fairway.files.compression import COMPRESSORS, Compressor, PackedError, deco
 from fairway.stage import StageError, require_file
 
 MAGIC = b"FWMEMRY\x01"
-MOST_TOKENS = 1 << 30
+MOST_TOKENS = 1 << 27  # 256 MiB
 _HEADER = struct.Struct("<32sIIB")
 _CHECKED = len(MAGIC) + 32  # where that begins which the checksum covers
 _PIECE = 1 << 20  # bytes compressed at a time
@@ -91,8 +91,10 @@ def pack_memory(
 ) -> bytes:
     """The file of some tokens, uint16, which are read once, piece by piece.
 
-    progress: called with the number of tokens just compressed.
+    progress: called with the number of tokens just compressed. StageError for too many tokens.
     """
+    if len(tokens) > MOST_TOKENS:
+        raise StageError(f"{len(tokens)} tokens; expected at most {MOST_TOKENS}")
     payload = bytearray()
     compress, flush = stream(compressor, 2 * len(tokens), _LZMA_CONTEXT)
     for start in range(0, len(tokens), _PIECE // 2):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fairway.corpus.shards import BOS
+from fairway.counting import memories
 from fairway.counting.memories import MAGIC, MOST_TOKENS, pack_memory, read_memory
 from fairway.counting.memory_text import last_tokens, pack_within, tokens_of_documents
 from fairway.stage import StageError
@@ -88,6 +89,13 @@ def test_no_more_is_unpacked_than_declared(tmp_path, compressor):
     with pytest.raises(StageError, match=r"is not one .* stream|cannot be decompressed"):
         read_memory(path)
     assert MOST_TOKENS > 10_000_000
+
+
+def test_more_tokens_than_a_reader_takes_are_not_packed(monkeypatch):
+    monkeypatch.setattr(memories, "MOST_TOKENS", 10)
+    assert pack_memory(np.zeros(10, np.uint16), 100, TOKENIZER, "zstd")
+    with pytest.raises(StageError, match=r"^11 tokens; expected at most 10"):
+        pack_memory(np.zeros(11, np.uint16), 100, TOKENIZER, "zstd")
 
 
 def test_another_tokenizer_is_named(tmp_path):
