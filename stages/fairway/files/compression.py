@@ -16,6 +16,7 @@ import zstandard
 Compressor = Literal["lzma", "zstd", "brotli"]
 COMPRESSORS: tuple[Compressor, ...] = ("lzma", "zstd", "brotli")
 _PIECE = 1 << 20  # bytes unpacked at a time
+_ZSTD_PIECE = 1 << 8  # packed bytes, as zstd does not bound what it gives: these are 8 MiB at most
 _ZSTD_LEVEL, _ZSTD_WINDOW = 22, 27  # the most bits
 _BROTLI_QUALITY, _BROTLI_WINDOW = 11, 24
 _LZMA_DICTIONARY = 1 << 12, 1 << 26
@@ -78,10 +79,7 @@ def _pieces(
 ) -> Iterator[bytes]:
     """The unpacked bytes; raises EOFError unless they are one whole stream."""
     if name == "zstd":
-        reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
-        with reader:
-            while piece := reader.read(_PIECE):
-                yield piece
+        yield from _of_one_frame(packed)
         return
     if name == "lzma":
         decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters(size, context))
@@ -102,6 +100,17 @@ def _pieces(
             raise EOFError("ends within a stream")
         yield piece
         waiting = b""
+
+
+def _of_one_frame(packed: bytes | memoryview) -> Iterator[bytes]:
+    decoder = zstandard.ZstdDecompressor().decompressobj()
+    for start in range(0, len(packed), _ZSTD_PIECE):
+        yield decoder.decompress(packed[start : start + _ZSTD_PIECE])
+        if decoder.eof:
+            if decoder.unused_data or start + _ZSTD_PIECE < len(packed):
+                raise EOFError("bytes behind the frame")
+            return
+    raise EOFError("ends within a frame")
 
 
 def _filters(size: int, context: LzmaContext) -> list[dict[str, int]]:

@@ -221,6 +221,7 @@ def again(compressor: str, raw: bytes) -> bytes:
 
 DAMAGES = ("cut", "more", "a second stream", "a bomb")
 CASES = [
+    *((name, "an empty stream") for name in ("lzma", "zstd", "brotli")),
     *((name, damage) for name in ("lzma", "zstd", "brotli", "ans") for damage in DAMAGES),
     *((name, "nothing") for name in ("lzma", "zstd", "brotli")),  # by ans, it is zeros
 ]
@@ -235,6 +236,7 @@ def test_sections_that_are_not_one_whole_stream(compressor: str, place: int, dam
     else:
         bomb = again(compressor, bytes(1 << 24))
         others = {"a second stream": packed[place] + again(compressor, b"1"), "a bomb": bomb}
+        others["an empty stream"] = packed[place] + again(compressor, b"")
     part = packed[place]
     packed[place] = {"cut": part[:-4], "more": part + bytes(4), "nothing": b""} | others
     packed[place] = packed[place][damage]
