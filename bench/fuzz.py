@@ -4,9 +4,10 @@
     python bench/fuzz.py --format fwtx --number 100000 --seed 7
 
 The same damages as `tests/unit/files/test_hostile_files.py` tries some hundred of, most of them
-with the checksum made right again. The process may have --memory bytes beyond what it has before
-the first, and a file that takes more than --seconds of a processor counts as a failure, like any
-exception that is not one line. Files that fail are kept in --folder. Exit 1 if one did.
+with the checksum made right again, of artifacts half. The process may have --memory bytes beyond
+what it has before the first, and a file that takes more than --seconds of a processor counts as a
+failure, like any exception that is not one line. Files that fail are kept in --folder. Exit 1 if
+one did.
 """
 
 import argparse
