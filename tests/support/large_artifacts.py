@@ -30,7 +30,7 @@ from support.damage import artifact_of
 
 NOISE = np.random.default_rng(5).bytes(15_000_000)
 WIDE = 1 << 16
-ROWS = 600  # of so many values each: two fifths of what a file of 15 MB may hold
+ROWS = 600  # of so many values each: half of what a file of 15 MB may hold
 Put = tuple[str, int, Sequence[int]]  # what, context and symbols of a model
 
 

@@ -42,7 +42,7 @@ from fairway.stage import StageError, parse_json, require_file
 _NAME = b"FAIRWAY"
 MAGIC = _NAME + bytes([PRESENT])
 _START = len(MAGIC) + 32
-_MOST_RATIO, _FREE_BYTES = 5, 20 << 20  # tensors take 5 times the packed sections and 20 MiB
+_MOST_RATIO, _FREE_BYTES = 4, 20 << 20  # tensors take 4 times the packed sections and 20 MiB
 _MOST_TEXT = 1 << 20  # bytes of the header, and of the index
 
 
@@ -132,8 +132,8 @@ def require_text(size: int, name: str) -> None:
 def require_room(unpacked: int, packed: int, name: object) -> None:
     """Raise StageError for tensors that shrink more than trained weights do.
 
-    56 million int8 may take 1 bit each; 100 million 1.27, as many as a file of 16 MB holds then;
-    at 1.6 bits there may be any number. It bounds what a reader's memory and time can be.
+    42 million int8 may take 1 bit each; 84 million 1.5, as many as a file of 16 MB holds then; at
+    2 bits there may be any number. It bounds what a reader's memory and time can be.
     """
     most = _MOST_RATIO * packed + _FREE_BYTES
     if unpacked > most:

@@ -39,7 +39,7 @@ class ModelConfig:
     rope_base: Annotated[float, Within(_SMALLEST, 1e12)]
     rope_train_length: _Length  # positions that rope_base is meant for
     rope_context: _Length  # positions the model is used with; NTK-scaled if beyond the former
-    bigram_rows: Annotated[int, Within(2, 1 << 20)]
+    bigram_rows: Annotated[int, Within(2, 1 << 17)]
     bigram_width: _Size
     value_embedding_width: _Size
     value_embedding_layers: Annotated[tuple[int, ...], Within(0, MOST_LAYERS)]  # virtual ones

@@ -87,6 +87,6 @@ def _lines(sizes: list[RowSizes], limit: int, script: int) -> Iterator[str]:
             yield f"\nIt may not fit: {', '.join(each.rows)}."
         elif each.network.expected and each.together(each.network.high, script) >= limit:
             yield (
-                f"\nIt may not fit as handed in, with {script:,} bytes of code that trains and "
-                f"scores it (`./run submission`): {', '.join(each.rows)}."
+                f"\nIt may not fit as handed in (`./run submission`), with {script:,} bytes of "
+                f"code that trains and scores it, and its settings: {', '.join(each.rows)}."
             )

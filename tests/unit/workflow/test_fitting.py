@@ -161,6 +161,6 @@ def test_rows_that_may_not_fit_as_handed_in_are_named() -> None:
     assert "may not fit" not in table
     table = as_markdown(found[:1], most + 100_000, 100_000)
     rows = "neural, exact15_adaptive, exact15_bayes"
-    assert "It may not fit as handed in, with 100,000 bytes of code that trains" in table
-    assert table.endswith(f"(`./run submission`): {rows}.\n")
+    assert "It may not fit as handed in (`./run submission`), with 100,000 bytes of code" in table
+    assert table.endswith(f"and its settings: {rows}.\n")
     assert "handed in" not in as_markdown(found[3:], 10, 100_000), "it has no network"

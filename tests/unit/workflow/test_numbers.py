@@ -140,4 +140,4 @@ def test_what_is_offered_is_taken():
 def test_more_blocks_than_memory_are_refused_before_they_are_made(key):
     path = ("models", "ebls", "architecture", key)
     (line,) = faults(changed(BASES["config"], {path: 1_000_000_000}))
-    assert line == f"config key `{'.'.join(path)}`: 1000000000; expected at most 1024"
+    assert line == f"config key `{'.'.join(path)}`: 1000000000; expected at most 128"
