@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from fairway.stage import StageError
 
 T = TypeVar("T")
-MOST_TRIES = 8  # two to four in practice
+MOST_TRIES = 8  # two to five in practice
 CLOSE = 0.001  # of the budget may be left over
 
 
